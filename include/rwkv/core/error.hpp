@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// What the library throws: five kinds of error, each telling where, what, expected, found, hint.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "rwkv/version.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// The parts of an error, for programs that show them in their own way. Empty parts are left out of the message.
+struct ErrorDetails {
+  std::string path;      ///< the file, or empty
+  std::string item;      ///< what in it: "tensor 'emb.weight'", "opcode 0xff at byte 12", "line 3"
+  std::string problem;   ///< what is wrong, as a clause: "the file is truncated"
+  std::string expected;  ///< what should stand there
+  std::string found;     ///< what stands there
+  std::string hint;      ///< what to do about it, as a sentence
+};
+
+/// "path: item: problem: expected X, found Y. hint"
+[[nodiscard]] inline std::string message(const ErrorDetails& details) {
+  std::string text;
+  const auto append = [&text](std::string_view separator, std::string_view part) {
+    if (part.empty()) return;
+    if (!text.empty()) text += separator;
+    text += part;
+  };
+  append("", details.path);
+  append(": ", details.item);
+  append(": ", details.problem);
+  if (!details.expected.empty()) append(": ", "expected " + details.expected);
+  if (!details.found.empty()) append(details.expected.empty() ? ": " : ", ", "found " + details.found);
+  append(". ", details.hint);
+  return text;
+}
+
+/// The base of everything the library throws on purpose. `what()` is one line.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(ErrorDetails details) : std::runtime_error(message(details)), details_(std::move(details)) {}
+  [[nodiscard]] const ErrorDetails& details() const noexcept { return details_; }
+
+ private:
+  ErrorDetails details_;
+};
+
+/// The operating system refused: no such file, no permission, disk full.
+class IoError : public Error {
+  using Error::Error;
+};
+/// Not a valid file of its format: truncated, corrupt, hostile.
+class FormatError : public Error {
+  using Error::Error;
+};
+/// A valid file, but not a model that can run: a tensor is missing or has the wrong shape.
+class ModelError : public Error {
+  using Error::Error;
+};
+/// Valid, but something this version does not do (yet).
+class UnsupportedError : public Error {
+  using Error::Error;
+};
+/// The caller passed something that makes no sense here.
+class ArgumentError : public Error {
+  using Error::Error;
+};
+
+/// 'name', for use inside messages. Control characters are shown as \xNN, so that a hostile name cannot fake output,
+/// and long names are cut.
+[[nodiscard]] inline std::string quoted(std::string_view name) {
+  constexpr std::size_t max_shown = 120;
+  constexpr char hex[] = "0123456789abcdef";
+  std::string text = "'";
+  for (const char c : name.substr(0, max_shown)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      text += c;
+    } else {
+      text += "\\x";
+      text += hex[byte >> 4];
+      text += hex[byte & 15];
+    }
+  }
+  if (name.size() > max_shown) text += "...";
+  return text + "'";
+}
+
+/// "tensor 'name'"
+[[nodiscard]] inline std::string tensor_item(std::string_view name) { return "tensor " + quoted(name); }
+
+RWKV_NAMESPACE_END
+
+/// Checks what only a mistake in this library can make false; throws std::logic_error. Not for the caller's input.
+#define RWKV_ASSERT(condition) \
+  ((condition) ? static_cast<void>(0) : throw std::logic_error("rwkv: internal error, please report: " #condition))

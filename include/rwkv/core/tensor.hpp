@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// A tensor as it lies in a file or in memory: type, shape, bytes, and whoever keeps the bytes alive.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <initializer_list>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "rwkv/core/buffer.hpp"
+#include "rwkv/core/dtype.hpp"
+#include "rwkv/core/error.hpp"
+#include "rwkv/core/float16.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// a * b, or nothing if that is negative or does not fit. For sizes that come from files.
+[[nodiscard]] constexpr std::optional<Index> checked_multiply(Index a, Index b) noexcept {
+  if (a < 0 || b < 0) return std::nullopt;
+  if (b != 0 && a > std::numeric_limits<Index>::max() / b) return std::nullopt;
+  return a * b;
+}
+
+/// The lengths of up to eight axes, slowest first. A Shape without axes is that of a single number.
+class Shape {
+ public:
+  static constexpr std::size_t max_rank = 8;
+
+  constexpr Shape() noexcept = default;
+  constexpr Shape(std::initializer_list<Index> dims) : Shape(std::span<const Index>(dims.begin(), dims.size())) {}
+  constexpr explicit Shape(std::span<const Index> dims) : rank_(dims.size()) {
+    RWKV_ASSERT(dims.size() <= max_rank);
+    std::copy(dims.begin(), dims.end(), dims_.begin());
+  }
+
+  [[nodiscard]] constexpr Index rank() const noexcept { return static_cast<Index>(rank_); }
+  [[nodiscard]] constexpr Index operator[](Index axis) const noexcept { return dims_[static_cast<std::size_t>(axis)]; }
+  [[nodiscard]] constexpr const Index* begin() const noexcept { return dims_.data(); }
+  [[nodiscard]] constexpr const Index* end() const noexcept { return dims_.data() + rank_; }
+
+  /// The product of the axes, or nothing if an axis is negative or the product does not fit.
+  [[nodiscard]] constexpr std::optional<Index> checked_n_elements() const noexcept {
+    if (std::any_of(begin(), end(), [](Index dim) { return dim < 0; })) return std::nullopt;
+    if (std::find(begin(), end(), Index{0}) != end()) return 0;
+    std::optional<Index> product = 1;
+    for (const Index dim : *this) {
+      if (product) product = checked_multiply(*product, dim);
+    }
+    return product;
+  }
+
+  friend constexpr bool operator==(const Shape& a, const Shape& b) noexcept {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+
+ private:
+  std::array<Index, max_rank> dims_{};
+  std::size_t rank_ = 0;
+};
+
+/// "[1024, 768]"
+[[nodiscard]] inline std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (const Index dim : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(dim);
+  return text + "]";
+}
+
+/// The bytes that a tensor of this type and shape takes, or nothing if there is no such tensor: a negative or
+/// overflowing shape, or rows that are not whole blocks.
+[[nodiscard]] constexpr std::optional<Index> checked_n_bytes(DType dtype, const Shape& shape) noexcept {
+  const DTypeInfo& type = info(dtype);
+  const std::optional<Index> n_elements = shape.checked_n_elements();
+  if (!n_elements) return std::nullopt;
+  const Index row = shape.rank() == 0 ? 1 : shape[shape.rank() - 1];
+  if (row % type.block_elements != 0) return std::nullopt;
+  return checked_multiply(*n_elements / type.block_elements, type.block_bytes);
+}
+
+/// A contiguous, row-major tensor that someone else owns.
+///
+/// `data` may have any alignment (files do not care), so it is read through memcpy or unaligned loads. `owner` keeps
+/// the bytes alive: a mapped file, or a buffer; null means that the caller sees to it. Copies are cheap and share.
+struct TensorView {
+  DType dtype = DType::f32;
+  Shape shape;
+  const std::byte* data = nullptr;
+  std::shared_ptr<const void> owner;
+
+  [[nodiscard]] Index n_elements() const noexcept { return shape.checked_n_elements().value_or(0); }
+  [[nodiscard]] Index n_bytes() const noexcept { return checked_n_bytes(dtype, shape).value_or(0); }
+};
+
+/// A tensor that owns a copy of `values`, for tensors made in memory.
+template <class T>
+[[nodiscard]] TensorView make_tensor(DType dtype, Shape shape, std::span<const T> values) {
+  auto bytes = std::make_shared<Buffer<std::byte>>(std::as_bytes(values));
+  RWKV_ASSERT(checked_n_bytes(dtype, shape) == bytes->size());
+  return {dtype, shape, bytes->data(), bytes};
+}
+
+[[nodiscard]] inline TensorView make_tensor(Shape shape, std::span<const float> values) {
+  return make_tensor(DType::f32, shape, values);
+}
+
+namespace detail {
+
+template <class Stored>
+[[nodiscard]] Stored load_unaligned(const std::byte* data) noexcept {
+  Stored value;
+  std::memcpy(&value, data, sizeof(Stored));
+  return value;
+}
+
+}  // namespace detail
+
+/// Element i of a row of real numbers. Exact, except that f64 is rounded where Scalar is float.
+template <class Scalar>
+[[nodiscard]] Scalar read_element(DType dtype, const std::byte* data, Index i) noexcept {
+  switch (dtype) {
+    case DType::f32: return static_cast<Scalar>(detail::load_unaligned<float>(data + 4 * i));
+    case DType::f16: return static_cast<Scalar>(f16_to_f32(detail::load_unaligned<std::uint16_t>(data + 2 * i)));
+    case DType::bf16: return static_cast<Scalar>(bf16_to_f32(detail::load_unaligned<std::uint16_t>(data + 2 * i)));
+    case DType::f64: return static_cast<Scalar>(detail::load_unaligned<double>(data + 8 * i));
+    default: return std::numeric_limits<Scalar>::quiet_NaN();  // not a real type: callers check info(dtype).is_real
+  }
+}
+
+/// All elements of a tensor of real numbers, in row-major order.
+/// Throws ArgumentError if the tensor holds integers.
+template <class Scalar>
+[[nodiscard]] Buffer<Scalar> read_all(const TensorView& tensor) {
+  if (!info(tensor.dtype).is_real) {
+    throw ArgumentError({.expected = "a tensor of real numbers", .found = std::string(name(tensor.dtype))});
+  }
+  Buffer<Scalar> values(tensor.n_elements());
+  for (Index i = 0; i < values.size(); ++i) values[i] = read_element<Scalar>(tensor.dtype, tensor.data, i);
+  return values;
+}
+
+RWKV_NAMESPACE_END

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// What every reader returns and every writer takes: named tensors. Knows files, never models.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "rwkv/core/error.hpp"
+#include "rwkv/core/tensor.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// Named tensors in the order of their file, with the names of the official `.pth` checkpoints whatever the format.
+///
+/// The tensors are views: where the file allows it they point into its mapping, which lives as long as any of them.
+class Checkpoint {
+ public:
+  struct Entry {
+    std::string name;
+    TensorView tensor;
+  };
+
+  Checkpoint() = default;
+  /// `path` is what messages call the source; it need not be a file.
+  explicit Checkpoint(std::string path) : path_(std::move(path)) {}
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
+
+  /// Free text that came with the file (safetensors `__metadata__`).
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
+  [[nodiscard]] std::map<std::string, std::string>& metadata() noexcept { return metadata_; }
+
+  /// Throws FormatError if there is a tensor of that name already.
+  void add(std::string name, TensorView tensor) {
+    if (!positions_.emplace(name, entries_.size()).second) {
+      throw FormatError({.path = path_, .item = tensor_item(name), .problem = "the name occurs twice"});
+    }
+    entries_.push_back({std::move(name), std::move(tensor)});
+  }
+
+  /// The tensor of that name, or null.
+  [[nodiscard]] const TensorView* find(std::string_view name) const {
+    const auto position = positions_.find(std::string(name));
+    return position == positions_.end() ? nullptr : &entries_[position->second].tensor;
+  }
+
+  [[nodiscard]] bool contains(std::string_view name) const { return find(name) != nullptr; }
+
+  /// The tensor of that name. Throws ModelError if there is none.
+  [[nodiscard]] const TensorView& at(std::string_view name) const {
+    if (const TensorView* tensor = find(name)) return *tensor;
+    throw ModelError({.path = path_, .item = tensor_item(name), .problem = "is missing"});
+  }
+
+ private:
+  std::string path_;
+  std::vector<Entry> entries_;
+  std::unordered_map<std::string, std::size_t> positions_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// How a file is read.
+struct OpenOptions {
+  /// Compare the CRC-32 of every record of a `.pth` with its data. This reads the whole file once; turn it off to start
+  /// sooner, or for files written with `torch.serialization.set_crc32_options(False)`.
+  bool verify_checksums = true;
+};
+
+RWKV_NAMESPACE_END
