@@ -13,12 +13,12 @@ RWKV_NAMESPACE_BEGIN
 
 /// The parts of an error, for programs that show them in their own way. Empty parts are left out of the message.
 struct ErrorDetails {
-  std::string path;      ///< the file, or empty
-  std::string item;      ///< what in it: "tensor 'emb.weight'", "opcode 0xff at byte 12", "line 3"
-  std::string problem;   ///< what is wrong, as a clause: "the file is truncated"
-  std::string expected;  ///< what should stand there
-  std::string found;     ///< what stands there
-  std::string hint;      ///< what to do about it, as a sentence
+  std::string path = {};      ///< the file, or empty
+  std::string item = {};      ///< what in it: "tensor 'emb.weight'", "opcode 0xff at byte 12", "line 3"
+  std::string problem = {};   ///< what is wrong, as a clause: "the file is truncated"
+  std::string expected = {};  ///< what should stand there
+  std::string found = {};     ///< what stands there
+  std::string hint = {};      ///< what to do about it, as a sentence
 };
 
 /// "path: item: problem: expected X, found Y. hint"
@@ -40,11 +40,11 @@ struct ErrorDetails {
 
 /// The base of everything the library throws on purpose. `what()` is one line.
 class Error : public std::runtime_error {
- public:
+public:
   explicit Error(ErrorDetails details) : std::runtime_error(message(details)), details_(std::move(details)) {}
   [[nodiscard]] const ErrorDetails& details() const noexcept { return details_; }
 
- private:
+private:
   ErrorDetails details_;
 };
 

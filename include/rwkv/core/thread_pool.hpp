@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// A small persistent pool for short parallel regions.
+#pragma once
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "rwkv/core/error.hpp"
+#include "rwkv/version.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// Half-open: begin <= i < end.
+struct Range {
+  Index begin = 0;
+  Index end = 0;
+  [[nodiscard]] constexpr Index size() const noexcept { return end - begin; }
+  friend constexpr bool operator==(const Range&, const Range&) noexcept = default;
+};
+
+/// The share of worker `worker` of `n_workers` in 0 .. n, cut only at multiples of `grain`. The shares follow each other,
+/// cover everything, and differ by one grain at most. Depends on nothing but its arguments.
+[[nodiscard]] constexpr Range split(Index n, Index grain, int worker, int n_workers) noexcept {
+  const Index n_grains = (n + grain - 1) / grain;
+  const Index begin = n_grains * worker / n_workers;
+  const Index end = n_grains * (worker + 1) / n_workers;
+  return {std::min(begin * grain, n), std::min(end * grain, n)};
+}
+
+/// The processors this process may run on, at least 1.
+[[nodiscard]] inline int n_processors() noexcept {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// Runs one function on all its threads at a time. The caller is worker 0, so one thread means no threads at all.
+///
+/// A dispatch allocates nothing. Idle workers spin for some microseconds, then sleep. One thread may use a pool at a time;
+/// regions do not nest.
+class ThreadPool {
+ public:
+  /// Throws ArgumentError unless 1 <= n_threads <= 1024.
+  explicit ThreadPool(int n_threads) {
+    if (n_threads < 1 || n_threads > 1024) {
+      throw ArgumentError(
+          {.item = "number of threads", .expected = "1 to 1024", .found = std::to_string(n_threads)});
+    }
+    workers_.reserve(static_cast<std::size_t>(n_threads - 1));
+    for (int worker = 1; worker < n_threads; ++worker) {
+      workers_.emplace_back([this, worker] { work(worker); });
+    }
+  }
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool() {
+    stopping_ = true;
+    start_region();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  [[nodiscard]] int n_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls function(worker) for worker = 0 .. n_threads - 1, concurrently, and returns when all are done. If calls throw,
+  /// one of the exceptions is thrown here after that.
+  template <class Function>
+  void run(Function&& function) {
+    if (workers_.empty()) {
+      function(0);
+      return;
+    }
+    context_ = const_cast<void*>(static_cast<const void*>(&function));
+    call_ = [](void* context, int worker) { (*static_cast<std::remove_reference_t<Function>*>(context))(worker); };
+    n_pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    start_region();
+    call_and_keep_exception(0);
+    wait_while(n_pending_, [](int pending) { return pending != 0; });
+    if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
+  }
+
+  /// Calls function(range) on this worker's share of 0 .. n, for every worker; see split().
+  template <class Function>
+  void run_split(Index n, Index grain, Function&& function) {
+    if (n <= grain) {  // nothing to share
+      if (n > 0) function(Range{0, n});
+      return;
+    }
+    run([&](int worker) {
+      const Range range = split(n, grain, worker, n_threads());
+      if (range.size() > 0) function(range);
+    });
+  }
+
+ private:
+  // Long enough to bridge the serial stretches between two regions of a forward pass, far below a scheduler's time slice.
+  static constexpr int n_spins = 2000;
+
+  /// Returns when `condition(value)` is false.
+  template <class Condition>
+  static void wait_while(std::atomic<int>& value, Condition condition) noexcept {
+    for (int spin = 0; spin < n_spins; ++spin) {
+      if (!condition(value.load(std::memory_order_acquire))) return;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+    for (int seen = value.load(std::memory_order_acquire); condition(seen);
+         seen = value.load(std::memory_order_acquire)) {
+      value.wait(seen, std::memory_order_acquire);
+    }
+  }
+
+  void start_region() noexcept {
+    region_.fetch_add(1, std::memory_order_release);
+    region_.notify_all();
+  }
+
+  void work(int worker) noexcept {
+    for (int done = 0;; ++done) {
+      wait_while(region_, [done](int region) { return region == done; });
+      if (stopping_) return;
+      call_and_keep_exception(worker);
+      if (n_pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) n_pending_.notify_one();
+    }
+  }
+
+  void call_and_keep_exception(int worker) noexcept {
+    try {
+      call_(context_, worker);
+    } catch (...) {
+      const std::lock_guard lock(exception_mutex_);
+      if (!exception_) exception_ = std::current_exception();
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::atomic<int> region_{0};     // counts regions; a worker sleeps until it moves
+  std::atomic<int> n_pending_{0};  // workers that have not finished the region
+  void (*call_)(void*, int) = nullptr;
+  void* context_ = nullptr;
+  bool stopping_ = false;
+  std::mutex exception_mutex_;
+  std::exception_ptr exception_;
+};
+
+RWKV_NAMESPACE_END

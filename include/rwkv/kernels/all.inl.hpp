@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Included once for each instruction set, with these macros set and undefined again by who includes it:
+//   RWKV_ISA        the namespace to fill; it defines Scalar and Lanes, the registers, already
+//   RWKV_ISA_VALUE  its name in enum Isa
+//   RWKV_ATTR       target attribute of functions
+//   RWKV_INLINE     the same and always inlined: whatever a kernel calls must carry one of the two, or code for new
+//                   processors leaks into programs that run on old ones. No lambdas, no standard algorithms here.
+
+#include <cmath>
+#include <cstring>
+
+// clang-format off: math comes first
+#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/elementwise.inl.hpp"
+#include "rwkv/kernels/matmul.inl.hpp"
+#include "rwkv/kernels/wkv4.inl.hpp"
+// clang-format on
+
+RWKV_NAMESPACE_BEGIN
+namespace kernels::RWKV_ISA {
+
+template <class Stored>
+void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
+  const auto slot = static_cast<std::size_t>(dtype);
+  table.gemv[slot] = gemv<Stored>;
+  table.gemm[slot] = gemm<Stored>;
+  table.expand[slot] = expand<Stored>;
+}
+
+[[nodiscard]] inline KernelTable<Scalar> make_table() noexcept {
+  KernelTable<Scalar> table{};
+  table.isa = RWKV_ISA_VALUE;
+  table.gemm_rows = Lanes::gemm_rows;
+  table.gemm_tokens = gemm_tokens;
+  set_products<StoredF32>(table, DType::f32);
+  set_products<StoredF16>(table, DType::f16);
+  set_products<StoredBF16>(table, DType::bf16);
+  set_products<StoredF64>(table, DType::f64);
+  table.pack = pack;
+  table.layer_norm = layer_norm;
+  table.mix = mix;
+  table.add = add;
+  table.add_gated = add_gated;
+  table.gate = gate;
+  table.relu_squared = relu_squared;
+  table.wkv4 = wkv4;
+  return table;
+}
+
+}  // namespace kernels::RWKV_ISA
+RWKV_NAMESPACE_END

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Instruction sets: which exist, which this processor has.
+#pragma once
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define RWKV_HAS_X86 1
+#include <cpuid.h>
+#else
+#define RWKV_HAS_X86 0
+#endif
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "rwkv/core/error.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// From the plainest to the fastest. `scalar` is portable C++ without intrinsics.
+enum class Isa { scalar, avx2, avx512 };
+
+inline constexpr std::array<Isa, 3> all_isas{Isa::scalar, Isa::avx2, Isa::avx512};
+
+[[nodiscard]] constexpr std::string_view name(Isa isa) noexcept {
+  switch (isa) {
+    case Isa::avx2: return "avx2";      // with FMA and F16C, as every such processor but the very first
+    case Isa::avx512: return "avx512";  // F, BW, VL and DQ
+    default: return "scalar";
+  }
+}
+
+/// Whether this processor and its operating system run these instructions.
+[[nodiscard]] inline bool is_available(Isa isa) noexcept {
+  if (isa == Isa::scalar) return true;
+#if RWKV_HAS_X86
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+  const bool has_avx2 = has_f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::avx2) return has_avx2;
+  return has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#else
+  return false;
+#endif
+}
+
+/// The fastest available one.
+[[nodiscard]] inline Isa best_isa() noexcept {
+  Isa best = Isa::scalar;
+  for (const Isa isa : all_isas) {
+    if (is_available(isa)) best = isa;
+  }
+  return best;
+}
+
+/// "scalar", "avx2", "avx512". Throws ArgumentError for anything else.
+[[nodiscard]] inline Isa isa_from_name(std::string_view text) {
+  std::string known;
+  for (const Isa isa : all_isas) {
+    if (name(isa) == text) return isa;
+    known += (known.empty() ? "" : ", ") + std::string(name(isa));
+  }
+  throw ArgumentError({.item = "instruction set", .expected = "one of " + known, .found = quoted(text)});
+}
+
+RWKV_NAMESPACE_END

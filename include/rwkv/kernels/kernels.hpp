@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Choosing a table of kernels at run time.
+#pragma once
+
+#include <string>
+#include <type_traits>
+
+#include "rwkv/kernels/avx2.hpp"
+#include "rwkv/kernels/avx512.hpp"
+#include "rwkv/kernels/scalar.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// The kernels of an instruction set. double exists for checking, and only as portable code: `isa` is then ignored.
+/// Throws UnsupportedError if this processor does not have the instruction set.
+template <class Scalar>
+[[nodiscard]] KernelTable<Scalar> kernel_table(Isa isa) {
+  if constexpr (std::is_same_v<Scalar, double>) {
+    return kernels::scalar_f64::make_table();
+  } else {
+    if (!is_available(isa)) {
+      throw UnsupportedError({.item = "instruction set " + quoted(name(isa)),
+                              .problem = "this processor does not have it",
+                              .hint = "The best it has is " + quoted(name(best_isa())) + "."});
+    }
+#if RWKV_HAS_X86
+    if (isa == Isa::avx512) return kernels::avx512::make_table();
+    if (isa == Isa::avx2) return kernels::avx2::make_table();
+#endif
+    return kernels::scalar_f32::make_table();
+  }
+}
+
+RWKV_NAMESPACE_END

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// Part of the text included once for each instruction set: ragged ends, exp, sigmoid.
+
+RWKV_NAMESPACE_BEGIN
+namespace kernels::RWKV_ISA {
+
+/// The next values of an array of which `left` remain; lanes beyond its end are zero.
+RWKV_INLINE Lanes load(const Scalar* from, Index left) noexcept {
+  if (left >= Lanes::count) return Lanes::load(from);
+  Scalar padded[Lanes::count] = {};
+  for (Index i = 0; i < left; ++i) padded[i] = from[i];
+  return Lanes::load(padded);
+}
+
+/// Stores the first `left` lanes, or all.
+RWKV_INLINE void store(Lanes lanes, Scalar* to, Index left) noexcept {
+  if (left >= Lanes::count) return lanes.store(to);
+  Scalar padded[Lanes::count];
+  lanes.store(padded);
+  for (Index i = 0; i < left; ++i) to[i] = padded[i];
+}
+
+/// e^x within 2 units in the last place; 0 below -87.3 (instead of subnormals), 2^127 above 88.02, NaN for NaN.
+///
+/// x = n ln 2 + r with |r| <= ln 2 / 2, then e^r by the polynomial of Cephes' expf (Moshier), then times 2^n.
+/// In double, where speed is no matter, it is the standard library's.
+template <class AnyLanes>
+RWKV_INLINE AnyLanes exp(AnyLanes x) noexcept {
+  if constexpr (sizeof(Scalar) == sizeof(double)) {
+    Scalar values[AnyLanes::count];
+    x.store(values);
+    for (Scalar& value : values) value = std::exp(value);
+    return AnyLanes::load(values);
+  } else {
+    using L = AnyLanes;
+    const L clamped = L::min(L::set(88.02f), L::max(L::set(-87.33f), x));
+    const L n = L::round(clamped * L::set(1.44269504f));
+    const L r = L::fma(n, L::set(2.12194440e-4f), L::fma(n, L::set(-0.693359375f), clamped));
+    L p = L::fma(L::set(1.9875691500e-4f), r, L::set(1.3981999507e-3f));
+    p = L::fma(p, r, L::set(8.3334519073e-3f));
+    p = L::fma(p, r, L::set(4.1665795894e-2f));
+    p = L::fma(p, r, L::set(1.6666665459e-1f));
+    p = L::fma(p, r, L::set(5.0000001201e-1f));
+    const L power = L::scale(L::fma(p, r * r, r) + L::set(1), n);
+    return L::where_less(x, L::set(-87.33f), L::set(0), power);
+  }
+}
+
+RWKV_INLINE Lanes sigmoid(Lanes x) noexcept {
+  const Lanes one = Lanes::set(1);
+  return one / (one + exp(Lanes::set(0) - x));
+}
+
+}  // namespace kernels::RWKV_ISA
+RWKV_NAMESPACE_END

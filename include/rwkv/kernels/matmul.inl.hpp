@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Part of the text included once for each instruction set: products with weights that stay in their storage type.
+//
+// One token (gemv): lanes run along a row of weights; four rows a quarter of the share apart are read at once, because
+// one thread reaches the memory's bandwidth only with several streams. Many tokens (gemm): lanes run along tokens, whose
+// activations are packed; a few rows at a time are widened into cache and broadcast. Every output is one sum in one
+// order, whatever the number of threads.
+
+RWKV_NAMESPACE_BEGIN
+namespace kernels::RWKV_ISA {
+
+struct StoredF32 {
+  static constexpr Index size = 4;
+  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_f32(from); }
+};
+struct StoredF16 {
+  static constexpr Index size = 2;
+  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_f16(from); }
+};
+struct StoredBF16 {
+  static constexpr Index size = 2;
+  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_bf16(from); }
+};
+struct StoredF64 {
+  static constexpr Index size = 8;
+  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_f64(from); }
+};
+
+/// The next stored numbers of a row of which `left` remain; lanes beyond its end are zero.
+template <class Stored>
+RWKV_INLINE Lanes load_stored(const std::byte* from, Index left) noexcept {
+  if (left >= Lanes::count) return Stored::load(from);
+  std::byte padded[static_cast<std::size_t>(Lanes::count * Stored::size)] = {};
+  std::memcpy(padded, from, static_cast<std::size_t>(left * Stored::size));
+  return Stored::load(padded);
+}
+
+template <class Stored>
+RWKV_ATTR inline void expand(const std::byte* stored, Index n, Scalar* y) noexcept {
+  for (Index i = 0; i < n; i += Lanes::count) {
+    store(load_stored<Stored>(stored + i * Stored::size, n - i), y + i, n - i);
+  }
+}
+
+/// y[o] for the n_rows rows o = first, first + stride, ...
+template <class Stored, int n_rows>
+RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index first,
+                          Index stride) noexcept {
+  constexpr int n_sums = 2;  // for each row, so that additions overlap
+  constexpr Index prefetch_distance = 1024;
+  const std::byte* rows[n_rows];
+  Lanes sums[n_rows][n_sums];
+  for (int r = 0; r < n_rows; ++r) {
+    rows[r] = weight + (first + r * stride) * n_in * Stored::size;
+    for (int s = 0; s < n_sums; ++s) sums[r][s] = Lanes::set(0);
+  }
+  Index i = 0;
+  for (; i + n_sums * Lanes::count <= n_in; i += n_sums * Lanes::count) {
+    for (int s = 0; s < n_sums; ++s) {
+      const Lanes activations = Lanes::load(x + i + s * Lanes::count);
+      for (int r = 0; r < n_rows; ++r) {
+        const std::byte* const from = rows[r] + (i + s * Lanes::count) * Stored::size;
+        __builtin_prefetch(from + prefetch_distance);
+        sums[r][s] = Lanes::fma(Stored::load(from), activations, sums[r][s]);
+      }
+    }
+  }
+  for (; i < n_in; i += Lanes::count) {
+    const Lanes activations = load(x + i, n_in - i);
+    for (int r = 0; r < n_rows; ++r) {
+      sums[r][0] = Lanes::fma(load_stored<Stored>(rows[r] + i * Stored::size, n_in - i), activations, sums[r][0]);
+    }
+  }
+  for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
+}
+
+template <class Stored>
+RWKV_ATTR inline void gemv(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
+                           Index end) noexcept {
+  const Index quarter = (end - begin) / 4;
+  for (Index o = begin; o < begin + quarter; ++o) dot_rows<Stored, 4>(weight, n_in, x, y, o, quarter);
+  for (Index o = begin + 4 * quarter; o < end; ++o) dot_rows<Stored, 1>(weight, n_in, x, y, o, 1);
+}
+
+inline constexpr Index gemm_tokens = 2 * Lanes::count;
+
+RWKV_ATTR inline void pack(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin,
+                           Index end) noexcept {
+  for (Index block = begin; block < end; ++block) {
+    Scalar* const to = packed + block * gemm_tokens * n_in;
+    for (Index t = 0; t < gemm_tokens; ++t) {
+      const Index token = block * gemm_tokens + t;
+      for (Index k = 0; k < n_in; ++k) to[k * gemm_tokens + t] = token < n_tokens ? x[token * n_in + k] : Scalar(0);
+    }
+  }
+}
+
+/// results[r][t] = sum over k of rows[r, k] x[k, t], for gemm_rows rows and one packed block of tokens.
+RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
+                                Scalar (&results)[Lanes::gemm_rows][gemm_tokens]) noexcept {
+  Lanes sums[Lanes::gemm_rows][2];
+  for (Index r = 0; r < Lanes::gemm_rows; ++r) sums[r][0] = sums[r][1] = Lanes::set(0);
+  for (Index k = 0; k < n_in; ++k) {
+    const Lanes x0 = Lanes::load(x + k * gemm_tokens);
+    const Lanes x1 = Lanes::load(x + k * gemm_tokens + Lanes::count);
+    for (Index r = 0; r < Lanes::gemm_rows; ++r) {
+      const Lanes weight = Lanes::set(rows[r * n_in + k]);
+      sums[r][0] = Lanes::fma(weight, x0, sums[r][0]);
+      sums[r][1] = Lanes::fma(weight, x1, sums[r][1]);
+    }
+  }
+  for (Index r = 0; r < Lanes::gemm_rows; ++r) {
+    sums[r][0].store(results[r]);
+    sums[r][1].store(results[r] + Lanes::count);
+  }
+}
+
+template <class Stored>
+RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
+                           Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
+  Scalar results[Lanes::gemm_rows][gemm_tokens];
+  for (Index first = begin; first < end; first += Lanes::gemm_rows) {
+    // Fewer rows in the last tile: the others keep what they had, and nobody looks at their results.
+    const Index n_rows = end - first < Lanes::gemm_rows ? end - first : Lanes::gemm_rows;
+    expand<Stored>(weight + first * n_in * Stored::size, n_rows * n_in, scratch);
+    for (Index token = 0; token < n_tokens; token += gemm_tokens) {
+      gemm_tile(scratch, n_in, packed + token * n_in, results);
+      const Index n_here = n_tokens - token < gemm_tokens ? n_tokens - token : gemm_tokens;
+      for (Index t = 0; t < n_here; ++t) {
+        for (Index r = 0; r < n_rows; ++r) y[(token + t) * n_out + first + r] = results[r][t];
+      }
+    }
+  }
+}
+
+}  // namespace kernels::RWKV_ISA
+RWKV_NAMESPACE_END

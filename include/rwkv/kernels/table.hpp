@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// The kernels as a table of functions: one table for each instruction set, filled from one text for each algorithm.
+//
+// Kernels take pointers and sizes, allocate nothing, throw nothing, and may be called from many threads at once on
+// disjoint results. Pointers need the alignment of their type only. Outputs may be an input where it says so.
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "rwkv/core/dtype.hpp"
+#include "rwkv/kernels/isa.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// One call of the RWKV-4 operator over the tokens of a sequence; the mathematics are in arch/wkv.hpp.
+/// k, v and y are [n_tokens, n_channels], all others [n_channels].
+template <class Scalar>
+struct Wkv4Call {
+  Index n_tokens;
+  Index n_channels;
+  const Scalar* w;  ///< log-decay per step, negative
+  const Scalar* u;  ///< bonus of the current token
+  const Scalar* k;
+  const Scalar* v;
+  Scalar* y;  ///< null: only the state is wanted
+  Scalar* aa;
+  Scalar* bb;
+  Scalar* pp;
+};
+
+template <class Scalar>
+struct KernelTable {
+  Isa isa;
+  Index gemm_rows;    ///< outputs of one register tile; work on gemm is split at its multiples
+  Index gemm_tokens;  ///< tokens of one register tile, and of one block of packed activations
+
+  /// y[o] = sum over k of weight[o, k] x[k], for rows o in [begin, end). weight is [n_out, n_in] in its dtype.
+  using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin, Index end) noexcept;
+  /// x [n_tokens, n_in] -> blocks of gemm_tokens tokens: packed[block][k][token], zero-padded. For blocks [begin, end).
+  using Pack = void (*)(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin, Index end) noexcept;
+  /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens, x packed; y is [n_tokens, n_out].
+  /// begin is a multiple of gemm_rows. scratch is [gemm_rows, n_in], one for each thread.
+  using Gemm = void (*)(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y,
+                        Index begin, Index end, Scalar* scratch) noexcept;
+  /// y[i] = the i-th of n stored numbers.
+  using Expand = void (*)(const std::byte* stored, Index n, Scalar* y) noexcept;
+
+  /// By DType; null for types that hold no weights.
+  std::array<Gemv, dtype_infos.size()> gemv{};
+  std::array<Gemm, dtype_infos.size()> gemm{};
+  std::array<Expand, dtype_infos.size()> expand{};
+  Pack pack;
+
+  /// y = (x - mean) / sqrt(variance + eps) * weight + bias, over n values; y may be x.
+  void (*layer_norm)(const Scalar* x, const Scalar* weight, const Scalar* bias, Scalar eps, Scalar* y, Index n) noexcept;
+  /// y = x mu + previous (1 - mu)
+  void (*mix)(const Scalar* x, const Scalar* previous, const Scalar* mu, Scalar* y, Index n) noexcept;
+  /// x += y
+  void (*add)(Scalar* x, const Scalar* y, Index n) noexcept;
+  /// x += sigmoid(gate) y
+  void (*add_gated)(Scalar* x, const Scalar* gate, const Scalar* y, Index n) noexcept;
+  /// y = sigmoid(gate) x; y may be x or gate
+  void (*gate)(const Scalar* gate, const Scalar* x, Scalar* y, Index n) noexcept;
+  /// x = max(x, 0)^2
+  void (*relu_squared)(Scalar* x, Index n) noexcept;
+  /// The recurrence of RWKV-4 for channels [begin, end); aa, bb, pp are updated. y may be k or v.
+  void (*wkv4)(const Wkv4Call<Scalar>& call, Index begin, Index end) noexcept;
+};
+
+RWKV_NAMESPACE_END

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/core/thread_pool.hpp"
+
+#include <numeric>
+#include <stdexcept>
+
+#include "support/support.hpp"
+
+using namespace rwkv;
+
+TEST_SUITE("core/thread_pool") {
+
+TEST_CASE("shares follow each other, cover everything, and are cut at multiples of the grain") {
+  for (const Index n : {0, 1, 7, 64, 1000}) {
+    for (const Index grain : {1, 4, 16}) {
+      for (const int n_workers : {1, 2, 3, 7, 64}) {
+        CAPTURE(n);
+        CAPTURE(grain);
+        CAPTURE(n_workers);
+        Index end = 0;
+        for (int worker = 0; worker < n_workers; ++worker) {
+          const Range range = split(n, grain, worker, n_workers);
+          CHECK(range.begin == end);
+          CHECK((range.begin % grain == 0 || range.begin == n));
+          end = range.end;
+        }
+        CHECK(end == n);
+      }
+    }
+  }
+}
+
+TEST_CASE("every worker runs once in every region, the caller as worker 0") {
+  for (const int n_threads : {1, 2, 3, 7}) {
+    ThreadPool pool(n_threads);
+    std::vector<int> counts(static_cast<std::size_t>(n_threads));
+    const std::thread::id caller = std::this_thread::get_id();
+    bool caller_is_first = false;
+    for (int region = 0; region < 1000; ++region) {
+      pool.run([&](int worker) {
+        ++counts[static_cast<std::size_t>(worker)];
+        if (worker == 0) caller_is_first = std::this_thread::get_id() == caller;
+      });
+    }
+    CHECK(caller_is_first);
+    CHECK(std::all_of(counts.begin(), counts.end(), [](int count) { return count == 1000; }));
+  }
+}
+
+TEST_CASE("regions after the workers fell asleep run as well") {
+  ThreadPool pool(3);
+  std::atomic<int> sum = 0;
+  for (int region = 0; region < 5; ++region) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    pool.run_split(100, 8, [&](Range range) { sum += static_cast<int>(range.size()); });
+  }
+  CHECK(sum == 500);
+}
+
+TEST_CASE("an exception of any worker reaches the caller, and the pool goes on") {
+  ThreadPool pool(3);
+  for (int thrower = 0; thrower < 3; ++thrower) {
+    CHECK_THROWS_WITH_AS(pool.run([&](int worker) {
+      if (worker == thrower) throw std::runtime_error("from a worker");
+    }), "from a worker", std::runtime_error);
+  }
+  std::atomic<int> n_calls = 0;
+  pool.run([&](int) { ++n_calls; });
+  CHECK(n_calls == 3);
+}
+
+TEST_CASE("no threads and absurdly many are refused") {
+  CHECK_THROWS_WITH_AS(ThreadPool(0), doctest::Contains("found 0"), ArgumentError);
+  CHECK_THROWS_AS(ThreadPool(100000), ArgumentError);
+}
+
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+// Every instruction set of this machine against plain loops in double.
+#include "rwkv/kernels/kernels.hpp"
+
+#include "rwkv/core/tensor.hpp"
+#include "support/support.hpp"
+
+using namespace rwkv;
+using rwkv_test::random_values;
+
+namespace {
+
+std::vector<KernelTable<float>> available_tables() {
+  std::vector<KernelTable<float>> tables;
+  for (const Isa isa : all_isas) {
+    if (is_available(isa)) tables.push_back(kernel_table<float>(isa));
+  }
+  return tables;
+}
+
+/// `values` rounded to the type, as bytes that start at an odd address.
+struct Stored {
+  DType dtype;
+  std::vector<std::byte> bytes;
+  [[nodiscard]] const std::byte* data() const { return bytes.data() + 1; }
+  [[nodiscard]] double at(Index i) const { return read_element<double>(dtype, data(), i); }
+};
+
+template <class Number>
+void append(std::vector<std::byte>& bytes, Number number) {
+  const auto* const from = reinterpret_cast<const std::byte*>(&number);
+  bytes.insert(bytes.end(), from, from + sizeof(number));
+}
+
+Stored stored(DType dtype, const std::vector<float>& values) {
+  Stored result{dtype, std::vector<std::byte>(1)};
+  for (const float value : values) {
+    switch (dtype) {
+      case DType::f16: append(result.bytes, f32_to_f16(value)); break;
+      case DType::bf16: append(result.bytes, f32_to_bf16(value)); break;
+      case DType::f64: append(result.bytes, static_cast<double>(value) * (1 + 1e-12)); break;
+      default: append(result.bytes, value);
+    }
+  }
+  return result;
+}
+
+constexpr DType weight_dtypes[] = {DType::f32, DType::f16, DType::bf16, DType::f64};
+
+/// How far a float sum of n products may be from the exact one: each of at most n + 2 roundings on the way of a product
+/// is half a unit of the sum of magnitudes.
+double dot_bound(double magnitude, Index n) { return (static_cast<double>(n) + 2) * 0x1p-24 * magnitude; }
+
+}  // namespace
+
+TEST_SUITE("kernels") {
+
+TEST_CASE("gemv and gemm are the exact product within the rounding of a float sum, for every length and dtype") {
+  for (const KernelTable<float>& table : available_tables()) {
+    for (const DType dtype : weight_dtypes) {
+      for (Index n_in = 1; n_in <= 2 * table.gemm_tokens + 1; ++n_in) {
+        const Index n_out = n_in % 19 + 1;
+        const Index n_tokens = n_in % 70 + 1;
+        const auto x = random_values<float>(n_tokens * n_in, static_cast<std::uint64_t>(n_in));
+        const Stored weight = stored(dtype, random_values<float>(n_out * n_in, 99));
+        std::vector<float> one(static_cast<std::size_t>(n_out), NAN);
+        std::vector<float> all(static_cast<std::size_t>(n_out * n_tokens), NAN);
+        std::vector<float> packed(static_cast<std::size_t>((n_tokens + table.gemm_tokens) * n_in));
+        std::vector<float> scratch(static_cast<std::size_t>(table.gemm_rows * n_in));
+        const auto slot = static_cast<std::size_t>(dtype);
+        table.gemv[slot](weight.data(), n_in, x.data(), one.data(), 0, n_out);
+        table.pack(x.data(), n_tokens, n_in, packed.data(), 0, (n_tokens + table.gemm_tokens - 1) / table.gemm_tokens);
+        table.gemm[slot](weight.data(), n_in, n_out, packed.data(), n_tokens, all.data(), 0, n_out, scratch.data());
+        for (Index t = 0; t < n_tokens; ++t) {
+          for (Index o = 0; o < n_out; ++o) {
+            double sum = 0;
+            double magnitude = 0;
+            for (Index k = 0; k < n_in; ++k) {
+              const double product = weight.at(o * n_in + k) * static_cast<double>(x[static_cast<std::size_t>(t * n_in + k)]);
+              sum += product;
+              magnitude += std::abs(product);
+            }
+            CAPTURE(name(table.isa));
+            CAPTURE(name(dtype));
+            CAPTURE(n_in);
+            CAPTURE(o);
+            CAPTURE(t);
+            REQUIRE(std::abs(all[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
+            if (t == 0) REQUIRE(std::abs(one[static_cast<std::size_t>(o)] - sum) <= dot_bound(magnitude, n_in));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("an output does not depend on how the rows are shared out") {
+  for (const KernelTable<float>& table : available_tables()) {
+    const Index n_in = 77;
+    const Index n_out = 50;
+    const auto x = random_values<float>(n_in, 5);
+    const Stored weight = stored(DType::bf16, random_values<float>(n_out * n_in, 6));
+    const auto gemv = table.gemv[static_cast<std::size_t>(DType::bf16)];
+    std::vector<float> whole(static_cast<std::size_t>(n_out));
+    gemv(weight.data(), n_in, x.data(), whole.data(), 0, n_out);
+    for (Index cut = 0; cut <= n_out; ++cut) {
+      std::vector<float> parts(static_cast<std::size_t>(n_out));
+      gemv(weight.data(), n_in, x.data(), parts.data(), 0, cut);
+      gemv(weight.data(), n_in, x.data(), parts.data(), cut, n_out);
+      REQUIRE(parts == whole);
+    }
+  }
+}
+
+TEST_CASE("expand gives the stored numbers exactly, all 65536 patterns of the 16-bit types") {
+  std::vector<std::byte> bytes;
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) append(bytes, static_cast<std::uint16_t>(bits));
+  for (const KernelTable<float>& table : available_tables()) {
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+      std::vector<float> values(0x10000);
+      table.expand[static_cast<std::size_t>(dtype)](bytes.data(), 0x10000, values.data());
+      for (Index i = 0; i < 0x10000; ++i) {
+        const float expected = read_element<float>(dtype, bytes.data(), i);
+        const float value = values[static_cast<std::size_t>(i)];
+        if (!(value == expected || (std::isnan(value) && std::isnan(expected)))) {
+          FAIL(name(table.isa) << " " << name(dtype) << " pattern " << i << ": " << value << " for " << expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("element-wise kernels follow their formulas at every length") {
+  for (const KernelTable<float>& table : available_tables()) {
+    for (Index n = 1; n <= 35; ++n) {
+      CAPTURE(name(table.isa));
+      CAPTURE(n);
+      const auto seed = static_cast<std::uint64_t>(n);
+      const auto a = random_values<float>(n, seed, 3.0);
+      const auto b = random_values<float>(n, seed + 100, 3.0);
+      const auto c = random_values<float>(n, seed + 200);
+      const auto check = [&](const std::vector<float>& y, auto formula, double bound) {
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const double expected = formula(static_cast<double>(a[i]), static_cast<double>(b[i]), static_cast<double>(c[i]));
+          CHECK(std::abs(y[i] - expected) <= bound);
+        }
+      };
+      const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+      // Values up to about 10 in size and three roundings each: 10 * 3 * 2^-24 = 1.8e-6; squares up to 100.
+      std::vector<float> y(a.size());
+      table.mix(a.data(), b.data(), c.data(), y.data(), n);
+      check(y, [](double x, double before, double mu) { return x * mu + before * (1 - mu); }, 1e-5);
+      y = a;
+      table.add(y.data(), b.data(), n);
+      check(y, [](double x, double z, double) { return x + z; }, 2e-6);
+      y = a;
+      table.add_gated(y.data(), b.data(), c.data(), n);
+      check(y, [&](double x, double gate, double z) { return x + sigmoid(gate) * z; }, 4e-6);
+      table.gate(a.data(), b.data(), y.data(), n);
+      check(y, [&](double gate, double z, double) { return sigmoid(gate) * z; }, 4e-6);
+      y = a;
+      table.relu_squared(y.data(), n);
+      check(y, [](double x, double, double) { return x > 0 ? x * x : 0; }, 1e-5);
+    }
+  }
+}
+
+TEST_CASE("layer norm is mean 0 and variance 1, scaled and shifted, even for rows far from zero or constant") {
+  for (const KernelTable<float>& table : available_tables()) {
+    for (Index n = 1; n <= 70; n += 3) {
+      for (const double offset : {0.0, 100.0}) {
+        const auto seed = static_cast<std::uint64_t>(n);
+        auto x = random_values<float>(n, seed);
+        for (float& value : x) value += static_cast<float>(offset);
+        const auto weight = random_values<float>(n, seed + 1);
+        const auto bias = random_values<float>(n, seed + 2);
+        double mean = 0;
+        double variance = 0;
+        for (const float value : x) mean += static_cast<double>(value) / static_cast<double>(n);
+        for (const float value : x) variance += (value - mean) * (value - mean) / static_cast<double>(n);
+        std::vector<float> y(x.size());
+        table.layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, y.data(), n);
+        // The mean is off by up to n/count+4 roundings of numbers of size |offset|+3, and so is every centred value.
+        const double bound = (8 + static_cast<double>(n) / 4) * 0x1p-24 * (offset + 3) * 4 / std::sqrt(variance + 1e-5) + 2e-6;
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const double expected = (x[i] - mean) / std::sqrt(variance + 1e-5) * weight[i] + bias[i];
+          CHECK(std::abs(y[i] - expected) <= bound);
+        }
+      }
+    }
+    const std::vector<float> constant(40, 3.0f);
+    const auto bias = random_values<float>(40, 1);
+    std::vector<float> y(40);
+    table.layer_norm(constant.data(), constant.data(), bias.data(), 1e-5f, y.data(), 40);
+    CHECK(rwkv_test::max_abs_difference(y, bias) == 0.0);
+  }
+}
+
+TEST_CASE("sigmoid saturates without overflow and keeps NaN") {
+  const std::vector<float> x{-INFINITY, -1e38f, -200.0f, -90.0f, 0.0f, 90.0f, 200.0f, 1e38f, INFINITY};
+  const std::vector<float> expected{0, 0, 0, 0, 0.5f, 1, 1, 1, 1};
+  for (const KernelTable<float>& table : available_tables()) {
+    std::vector<float> y(x.size());
+    const std::vector<float> one(x.size(), 1.0f);
+    table.gate(x.data(), one.data(), y.data(), static_cast<Index>(x.size()));
+    CHECK(rwkv_test::max_abs_difference(y, expected) < 1e-37);
+    const float nan = NAN;
+    table.gate(&nan, one.data(), y.data(), 1);
+    CHECK(std::isnan(y[0]));
+  }
+}
+
+TEST_CASE("names of instruction sets are read back, others are refused with the list") {
+  for (const Isa isa : all_isas) CHECK(isa_from_name(name(isa)) == isa);
+  CHECK_THROWS_WITH_AS(static_cast<void>(isa_from_name("sse9")), doctest::Contains("scalar, avx2, avx512"), ArgumentError);
+  CHECK(is_available(Isa::scalar));
+}
+
+}
