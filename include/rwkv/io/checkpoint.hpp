@@ -35,8 +35,14 @@ class Checkpoint {
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
   [[nodiscard]] std::map<std::string, std::string>& metadata() noexcept { return metadata_; }
 
-  /// Throws FormatError if there is a tensor of that name already.
+  /// Far more than any model has. Without it, a hostile file of a few bytes per tensor would take much more memory.
+  static constexpr std::size_t max_tensors = 100'000;
+
+  /// Throws FormatError if there is a tensor of that name already, or if there are max_tensors.
   void add(std::string name, TensorView tensor) {
+    if (entries_.size() == max_tensors) {
+      throw FormatError({.path = path_, .problem = "more than " + std::to_string(max_tensors) + " tensors"});
+    }
     if (!positions_.emplace(name, entries_.size()).second) {
       throw FormatError({.path = path_, .item = tensor_item(name), .problem = "the name occurs twice"});
     }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// Model files of rwkv.cpp (magic "ggmf" as a number; docs/FILE_FORMAT.md of RWKV/rwkv.cpp).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "rwkv/core/error.hpp"
+#include "rwkv/core/mapped_file.hpp"
+#include "rwkv/io/byte_reader.hpp"
+#include "rwkv/io/checkpoint.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+namespace detail {
+
+/// The numbers of types differ from those of GGUF. 4, 5 and 6 were experiments and are gone.
+struct RwkvCppType {
+  std::int32_t number;
+  std::string_view name;
+  std::optional<DType> dtype;  ///< nothing: not supported yet
+};
+inline constexpr RwkvCppType rwkvcpp_types[] = {
+    {0, "F32", DType::f32}, {1, "F16", DType::f16}, {2, "Q4_0", {}},  {3, "Q4_1", {}},  {7, "Q5_0", {}},
+    {8, "Q5_1", {}},        {9, "Q8_0", {}},        {10, "Q8_1", {}}, {11, "Q2_K", {}}, {12, "Q3_K", {}},
+    {13, "Q4_K", {}},       {14, "Q5_K", {}},       {15, "Q6_K", {}}, {16, "Q8_K", {}},
+};
+
+/// The type of that number, or null.
+[[nodiscard]] constexpr const RwkvCppType* find_rwkvcpp_type(std::int32_t number) noexcept {
+  for (const RwkvCppType& type : rwkvcpp_types) {
+    if (type.number == number) return &type;
+  }
+  return nullptr;
+}
+
+struct RwkvCppHeader {
+  std::int32_t n_vocab, n_embd, n_layer;
+};
+
+[[nodiscard]] inline RwkvCppHeader read_rwkvcpp_header(ByteReader& reader) {
+  const auto fail = [&reader](std::string problem, std::string expected, std::int32_t found) {
+    throw FormatError({std::string(reader.path()), std::string(reader.item()), std::move(problem), std::move(expected),
+                       std::to_string(found), ""});
+  };
+  if (reader.read<std::uint32_t>() != 0x67676d66) fail("wrong magic number", "", 0);
+  const auto version = reader.read<std::int32_t>();
+  if (version != 100 && version != 101) fail("unknown version", "100 or 101", version);
+  const auto n_vocab = reader.read<std::int32_t>();
+  const auto n_embd = reader.read<std::int32_t>();
+  const auto n_layer = reader.read<std::int32_t>();
+  if (n_vocab <= 0) fail("n_vocab", "a positive number", n_vocab);
+  if (n_embd <= 0) fail("n_embed", "a positive number", n_embd);
+  if (n_layer <= 0) fail("n_layer", "a positive number", n_layer);
+  const auto type_number = reader.read<std::int32_t>();
+  const RwkvCppType* const type = find_rwkvcpp_type(type_number);
+  if (type == nullptr) fail("unknown or removed data type", "", type_number);
+  if (version == 100 && !type->dtype) {
+    throw UnsupportedError({.path = std::string(reader.path()),
+                            .item = std::string(reader.item()),
+                            .problem = std::string(type->name) + " blocks of version 100 had another layout",
+                            .hint = "Quantise the original file again."});
+  }
+  return {n_vocab, n_embd, n_layer};
+}
+
+/// The next tensor: dim_count, key_length, data_type, dims (fastest first), key, data, without alignment.
+inline void read_rwkvcpp_tensor(ByteReader& reader, const std::shared_ptr<const MappedFile>& file,
+                                Checkpoint& checkpoint) {
+  const auto fail = [&](std::string item, std::string problem, std::string expected, std::string found) {
+    throw FormatError({file->path(), std::move(item), std::move(problem), std::move(expected), std::move(found), ""});
+  };
+  const std::size_t position = reader.position();
+  const auto rank = reader.read<std::int32_t>();
+  const auto name_length = reader.read<std::int32_t>();
+  const auto type_number = reader.read<std::int32_t>();
+  if (rank < 1 || rank > 3 || name_length < 1 || name_length > 1024) {
+    fail("tensor at byte " + std::to_string(position), "impossible sizes",
+         "1 to 3 dimensions, a name of 1 to 1024 bytes", std::to_string(rank) + " and " + std::to_string(name_length));
+  }
+  std::array<Index, 3> dims{};
+  for (std::int32_t i = rank; i-- > 0;) dims[static_cast<std::size_t>(i)] = reader.read<std::int32_t>();
+  const Shape shape(std::span<const Index>(dims).first(static_cast<std::size_t>(rank)));
+  const std::string name(reader.text(static_cast<std::uint64_t>(name_length)));
+  if (std::any_of(shape.begin(), shape.end(), [](Index dim) { return dim < 1; })) {
+    fail(tensor_item(name), "impossible shape", "", to_string(shape));
+  }
+  const RwkvCppType* const type = find_rwkvcpp_type(type_number);
+  if (type == nullptr) fail(tensor_item(name), "unknown or removed data type", "", std::to_string(type_number));
+  if (!type->dtype) {
+    throw UnsupportedError(
+        {.path = file->path(),
+         .item = tensor_item(name),
+         .problem = "has type " + std::string(type->name) + ", quantised rwkv.cpp files are not supported yet",
+         .hint = "Use the FP16 or FP32 file it was made from."});
+  }
+  const auto n_bytes = checked_n_bytes(*type->dtype, shape);
+  if (!n_bytes || static_cast<std::uint64_t>(*n_bytes) > reader.rest().size()) {
+    fail(tensor_item(name), "shape " + to_string(shape) + " needs more bytes than the file has",
+         n_bytes ? std::to_string(*n_bytes) : "fewer", std::to_string(reader.rest().size()));
+  }
+  const auto data = reader.take(static_cast<std::uint64_t>(*n_bytes));
+  checkpoint.add(name, {*type->dtype, shape, data.data(), file});
+}
+
+/// Throws FormatError if the header does not describe the tensors.
+inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& checkpoint) {
+  const auto fail = [&checkpoint](std::string_view name, std::string problem, std::string expected = {},
+                                  std::string found = {}) {
+    throw FormatError(
+        {checkpoint.path(), tensor_item(name), std::move(problem), std::move(expected), std::move(found), ""});
+  };
+  const TensorView* const embedding = checkpoint.find("emb.weight");
+  if (embedding == nullptr) return fail("emb.weight", "is missing");
+  if (const Shape expected{header.n_vocab, header.n_embd}; embedding->shape != expected) {
+    fail("emb.weight", "does not have the shape of the header", to_string(expected) + " (n_vocab x n_embed)",
+         to_string(embedding->shape));
+  }
+  // Ends at the first layer that is not there, whatever number the header gives.
+  const auto name_of = [](std::int32_t layer) { return "blocks." + std::to_string(layer) + ".ln1.weight"; };
+  for (std::int32_t layer = 0; layer < header.n_layer; ++layer) {
+    if (!checkpoint.contains(name_of(layer))) {
+      fail(name_of(layer), "is missing, though the header promises " + std::to_string(header.n_layer) + " layers");
+    }
+  }
+  if (checkpoint.contains(name_of(header.n_layer))) {
+    fail(name_of(header.n_layer), "is there, though the header promises " + std::to_string(header.n_layer) + " layers");
+  }
+}
+
+/// RWKV-4 files hold x = -exp(time_decay), rounded to the type of the file. The logarithm is kept in double precision,
+/// so that its exponential is x again when it is rounded to float; 0 becomes minus infinity.
+[[nodiscard]] inline TensorView restore_v4_decay(const TensorView& tensor) {
+  Buffer<double> values = read_all<double>(tensor);
+  for (double& value : values) value = std::log(-value);
+  return make_tensor<double>(DType::f64, tensor.shape, std::as_const(values).span());
+}
+
+}  // namespace detail
+
+/// Reads a model file of rwkv.cpp, types F32 and F16. The tensors stay in the mapped file, at any alignment; of RWKV-4
+/// files `time_decay` gets its official value back.
+///
+/// The converter of rwkv.cpp also changes RWKV-5, 6 and 7: it takes exponentials, transposes the low-rank matrices and
+/// joins the mixing vectors of RWKV-7. That is not undone yet: metadata "rwkv.cpp.raw" is "true" for such a file, and
+/// its tensors are those of the file.
+///
+/// Throws FormatError if the file is damaged or its header contradicts its tensors; UnsupportedError if it is
+/// quantised.
+[[nodiscard]] inline Checkpoint read_rwkvcpp(std::shared_ptr<const MappedFile> file) {
+  ByteReader reader(file->path(), "rwkv.cpp file", file->bytes());
+  const detail::RwkvCppHeader header = detail::read_rwkvcpp_header(reader);
+  Checkpoint stored(file->path());
+  while (!reader.rest().empty()) detail::read_rwkvcpp_tensor(reader, file, stored);
+  detail::check_rwkvcpp_header(header, stored);
+
+  const bool is_v4 = std::none_of(stored.entries().begin(), stored.entries().end(), [](const Checkpoint::Entry& entry) {
+    const std::string_view name = entry.name;
+    return name.ends_with(".ln_x.weight") || name.ends_with(".time_maa_x") || name.ends_with(".r_k");
+  });
+  if (!is_v4) {
+    stored.metadata()["rwkv.cpp.raw"] = "true";
+    return stored;
+  }
+  Checkpoint restored(file->path());
+  for (const auto& [name, tensor] : stored.entries()) {
+    restored.add(name, name.ends_with(".time_decay") ? detail::restore_v4_decay(tensor) : tensor);
+  }
+  return restored;
+}
+
+RWKV_NAMESPACE_END

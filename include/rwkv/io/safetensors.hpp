@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// safetensors: the length of a JSON header, the header, the data (github.com/huggingface/safetensors, "Format").
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "rwkv/core/error.hpp"
+#include "rwkv/core/mapped_file.hpp"
+#include "rwkv/io/atomic_file.hpp"
+#include "rwkv/io/byte_reader.hpp"
+#include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/safetensors_header.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+namespace detail {
+
+inline constexpr std::pair<std::string_view, DType> safetensors_dtypes[] = {
+    {"F32", DType::f32}, {"F16", DType::f16}, {"BF16", DType::bf16}, {"F64", DType::f64}, {"I64", DType::i64},
+    {"I32", DType::i32}, {"I16", DType::i16}, {"I8", DType::i8},     {"U8", DType::u8},   {"BOOL", DType::boolean},
+};
+
+[[nodiscard]] inline DType parse_safetensors_dtype(const std::string& path, const SafetensorsEntry& entry) {
+  for (const auto& [name, dtype] : safetensors_dtypes) {
+    if (name == entry.dtype) return dtype;
+  }
+  for (const std::string_view known : {"U16", "U32", "U64", "F8_E4M3", "F8_E5M2"}) {
+    if (known == entry.dtype) {
+      throw UnsupportedError({.path = path, .item = tensor_item(entry.name), .problem = "dtype " + entry.dtype});
+    }
+  }
+  throw FormatError(
+      {.path = path, .item = tensor_item(entry.name), .problem = "unknown dtype", .found = in_quotes(entry.dtype)});
+}
+
+/// The tensor of an entry. Throws FormatError unless it lies in the data and its shape takes exactly its bytes.
+[[nodiscard]] inline TensorView make_safetensors_view(const std::shared_ptr<const MappedFile>& file,
+                                                      const SafetensorsEntry& entry, std::span<const std::byte> data) {
+  const auto fail = [&](std::string problem, std::string expected, std::string found) {
+    throw FormatError(
+        {file->path(), tensor_item(entry.name), std::move(problem), std::move(expected), std::move(found), ""});
+  };
+  const DType dtype = parse_safetensors_dtype(file->path(), entry);
+  const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1];
+  if (begin > end || end > data.size()) {
+    fail("data_offsets reach out of the data", "at most " + std::to_string(data.size()),
+         "[" + std::to_string(begin) + ", " + std::to_string(end) + "]");
+  }
+  std::vector<Index> dims;
+  for (const std::uint64_t dim : entry.shape) {
+    // More than fits becomes negative, which is no shape either.
+    dims.push_back(dim > std::numeric_limits<Index>::max() ? Index{-1} : static_cast<Index>(dim));
+  }
+  const Shape shape{std::span<const Index>(dims)};
+  const auto n_bytes = checked_n_bytes(dtype, shape);
+  if (!n_bytes || static_cast<std::uint64_t>(*n_bytes) != end - begin) {
+    fail("shape and data_offsets disagree",
+         n_bytes ? std::to_string(*n_bytes) + " bytes for " + to_string(shape) : "a possible shape",
+         std::to_string(end - begin) + " bytes");
+  }
+  return {dtype, shape, data.data() + begin, file};
+}
+
+/// Throws FormatError unless the entries cover the data without holes or overlaps.
+inline void check_safetensors_coverage(const std::string& path, std::vector<SafetensorsEntry> entries,
+                                       std::uint64_t n_bytes) {
+  std::sort(entries.begin(), entries.end(),
+            [](const SafetensorsEntry& a, const SafetensorsEntry& b) { return a.offsets < b.offsets; });
+  std::uint64_t end = 0;
+  for (const SafetensorsEntry& entry : entries) {
+    if (entry.offsets[0] != end) {
+      throw FormatError(
+          {.path = path,
+           .item = tensor_item(entry.name),
+           .problem = entry.offsets[0] < end ? "overlaps another tensor" : "bytes before it belong to no tensor",
+           .expected = "data at offset " + std::to_string(end),
+           .found = std::to_string(entry.offsets[0])});
+    }
+    end = entry.offsets[1];
+  }
+  if (end != n_bytes) {
+    throw FormatError({.path = path,
+                       .problem = "bytes at the end belong to no tensor",
+                       .expected = std::to_string(end) + " bytes of data",
+                       .found = std::to_string(n_bytes)});
+  }
+}
+
+/// Where the data of each tensor goes: the ones of wide types first, so that every tensor is aligned to its type.
+struct SafetensorsLayout {
+  explicit SafetensorsLayout(const std::vector<Checkpoint::Entry>& entries)
+      : order(entries.size()), offsets(entries.size()) {
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&entries](std::size_t a, std::size_t b) {
+      return info(entries[a].tensor.dtype).block_bytes > info(entries[b].tensor.dtype).block_bytes;
+    });
+    Index end = 0;
+    for (const std::size_t i : order) {
+      offsets[i] = end;
+      end += entries[i].tensor.n_bytes();
+    }
+  }
+
+  std::vector<std::size_t> order;  ///< of the entries in the data
+  std::vector<Index> offsets;      ///< of entry i
+};
+
+/// "\"name\":{...}" for the header. Throws ArgumentError or UnsupportedError if the header cannot say it.
+[[nodiscard]] inline std::string safetensors_entry(const std::string& path, const Checkpoint::Entry& entry,
+                                                   Index begin) {
+  const auto& [name, tensor] = entry;
+  if (name == "__metadata__") throw ArgumentError({.path = path, .item = tensor_item(name), .problem = "is reserved"});
+  const auto dtype = std::find_if(std::begin(safetensors_dtypes), std::end(safetensors_dtypes),
+                                  [&entry](const auto& each) { return each.second == entry.tensor.dtype; });
+  if (dtype == std::end(safetensors_dtypes)) {
+    throw UnsupportedError({.path = path,
+                            .item = tensor_item(name),
+                            .problem = "safetensors has no type " + std::string(rwkv::name(tensor.dtype))});
+  }
+  std::string key;
+  try {
+    key = nlohmann::json(name).dump();
+  } catch (const nlohmann::json::type_error&) {
+    throw ArgumentError({.path = path, .item = tensor_item(name), .problem = "the name is not UTF-8"});
+  }
+  return key + ":{\"dtype\":\"" + std::string(dtype->first) + "\",\"shape\":" + to_string(tensor.shape) +
+         ",\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(begin + tensor.n_bytes()) + "]}";
+}
+
+}  // namespace detail
+
+/// Reads a safetensors file. The tensors stay in the mapped file, at any alignment.
+///
+/// Throws FormatError unless the header is JSON of exactly the documented form, without duplicate keys, and the tensors
+/// cover the data without holes or overlaps; UnsupportedError for the types U16, U32, U64 and F8.
+[[nodiscard]] inline Checkpoint read_safetensors(std::shared_ptr<const MappedFile> file) {
+  constexpr std::uint64_t max_header = 100'000'000;
+  ByteReader reader(file->path(), "safetensors header", file->bytes());
+  const auto length = reader.read<std::uint64_t>();
+  if (length > std::min<std::uint64_t>(reader.rest().size(), max_header)) {
+    throw FormatError({.path = file->path(),
+                       .item = "safetensors header",
+                       .problem = "is longer than the file or than 100 MB",
+                       .expected = "at most " + std::to_string(reader.rest().size()) + " bytes",
+                       .found = std::to_string(length),
+                       .hint = "Was the file cut short?"});
+  }
+  detail::SafetensorsHeader header = detail::parse_safetensors_header(file->path(), reader.text(length));
+  Checkpoint checkpoint(file->path());
+  checkpoint.metadata() = std::move(header.metadata);
+  for (const detail::SafetensorsEntry& entry : header.entries) {
+    checkpoint.add(entry.name, detail::make_safetensors_view(file, entry, reader.rest()));
+  }
+  detail::check_safetensors_coverage(file->path(), std::move(header.entries), reader.rest().size());
+  return checkpoint;
+}
+
+/// Writes the tensors and the metadata. The same checkpoint gives the same bytes; the file appears when it is complete.
+///
+/// The header lists the tensors in their order; every tensor is aligned to its type.
+/// Throws IoError if the file cannot be written; ArgumentError if a name is not UTF-8 or is "__metadata__";
+/// UnsupportedError for types that safetensors does not have. Metadata that is not UTF-8 is written with U+FFFD in it.
+inline void write_safetensors(const Checkpoint& checkpoint, const std::string& path) {
+  const auto& entries = checkpoint.entries();
+  const detail::SafetensorsLayout layout(entries);
+  std::string header = "{";
+  if (!checkpoint.metadata().empty()) {
+    const nlohmann::json metadata(checkpoint.metadata());
+    header += "\"__metadata__\":" + metadata.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (header.size() > 1) header += ",";
+    header += detail::safetensors_entry(path, entries[i], layout.offsets[i]);
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+
+  AtomicFile file(path);
+  const std::uint64_t length = header.size();
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+  for (const std::size_t i : layout.order) {
+    const TensorView& tensor = entries[i].tensor;
+    file.write(std::span(tensor.data, static_cast<std::size_t>(tensor.n_bytes())));
+  }
+  file.commit();
+}
+
+RWKV_NAMESPACE_END

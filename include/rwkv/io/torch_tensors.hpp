@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+// From the pickle of a PyTorch checkpoint to named tensors, wherever its storages lie.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rwkv/core/error.hpp"
+#include "rwkv/core/mapped_file.hpp"
+#include "rwkv/core/tensor.hpp"
+#include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/pickle.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+namespace detail {
+
+/// All that the pickle of a state dict names.
+inline constexpr PickleAllowed torch_globals[] = {
+    {"collections.OrderedDict", true},
+    {"torch._utils._rebuild_tensor_v2", true},
+    {"torch._utils._rebuild_parameter", true},
+    {"torch.Size", true},
+    {"torch.FloatStorage"},
+    {"torch.HalfStorage"},
+    {"torch.BFloat16Storage"},
+    {"torch.DoubleStorage"},
+    {"torch.LongStorage"},
+    {"torch.IntStorage"},
+    {"torch.ShortStorage"},
+    {"torch.CharStorage"},
+    {"torch.ByteStorage"},
+    {"torch.BoolStorage"},
+};
+
+[[nodiscard]] constexpr std::optional<DType> torch_storage_dtype(std::string_view global) noexcept {
+  constexpr std::pair<std::string_view, DType> classes[] = {
+      {"torch.FloatStorage", DType::f32},    {"torch.HalfStorage", DType::f16}, {"torch.BFloat16Storage", DType::bf16},
+      {"torch.DoubleStorage", DType::f64},   {"torch.LongStorage", DType::i64}, {"torch.IntStorage", DType::i32},
+      {"torch.ShortStorage", DType::i16},    {"torch.CharStorage", DType::i8},  {"torch.ByteStorage", DType::u8},
+      {"torch.BoolStorage", DType::boolean},
+  };
+  for (const auto& [name, dtype] : classes) {
+    if (name == global) return dtype;
+  }
+  return std::nullopt;
+}
+
+/// The memory that the graph of a pickle in this file may take. The second part leaves room for small files: a tensor
+/// of a few numbers takes 25 values.
+[[nodiscard]] inline std::uint64_t max_pickle_bytes(const MappedFile& file) noexcept {
+  return 4 * std::uint64_t{file.bytes().size()} + (std::uint64_t{16} << 20);
+}
+
+/// A block of numbers as a pickle names it: ('storage', class, key, device, n_elements). The device does not matter.
+struct TorchStorage {
+  DType dtype;
+  std::string_view key;
+  Index n_elements;
+  Index n_bytes;
+};
+
+/// The storage of the tensor `name` (which may be empty). Throws FormatError if the persistent id is not that of a
+/// storage, UnsupportedError for views of legacy files.
+[[nodiscard]] inline TorchStorage parse_torch_storage(const std::string& path, std::string_view name,
+                                                      const PickleGraph& graph, const PicklePersistent& persistent) {
+  const auto fail = [&](std::string expected) {
+    throw FormatError({.path = path,
+                       .item = name.empty() ? "a storage" : tensor_item(name),
+                       .problem = "malformed persistent id",
+                       .expected = std::move(expected)});
+  };
+  const auto* const id = graph.get<PickleTuple>(persistent.id);
+  if (id == nullptr || id->items.size() < 5 || id->items.size() > 6) fail("a tuple of 5 or 6 values");
+  const auto* const kind = graph.get<std::string_view>(id->items[0]);
+  const auto* const type = graph.get<PickleGlobal>(id->items[1]);
+  const auto* const key = graph.get<std::string_view>(id->items[2]);
+  const auto* const n_elements = graph.get<std::int64_t>(id->items[4]);
+  if (kind == nullptr || *kind != "storage") fail("'storage' at its start");
+  const auto dtype = type == nullptr ? std::nullopt : torch_storage_dtype(type->name);
+  if (!dtype) fail("a storage class");
+  if (key == nullptr) fail("a text as key");
+  const auto n_bytes = n_elements == nullptr ? std::nullopt : checked_multiply(*n_elements, info(*dtype).block_bytes);
+  if (!n_bytes) fail("a number of elements");
+  if (id->items.size() == 6 && graph.get<PickleNone>(id->items[5]) == nullptr) {
+    throw UnsupportedError(
+        {.path = path, .item = "storage " + in_quotes(*key), .problem = "is a view of another storage"});
+  }
+  return {*dtype, *key, *n_elements, *n_bytes};
+}
+
+/// Strided elements, copied into row-major order. Everything was checked before; axes of length 1 have stride 0.
+[[nodiscard]] inline TensorView gather(DType dtype, const Shape& shape, const Shape& strides, const std::byte* first) {
+  const auto buffer = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, shape).value());
+  const Index width = info(dtype).block_bytes;
+  std::array<Index, Shape::max_rank> position{};
+  Index source = 0;
+  for (Index i = 0; i < buffer->size(); i += width) {
+    std::memcpy(buffer->data() + i, first + source * width, static_cast<std::size_t>(width));
+    for (Index axis = shape.rank(); axis-- > 0;) {
+      auto& index = position[static_cast<std::size_t>(axis)];
+      source += strides[axis];
+      if (++index < shape[axis]) break;
+      source -= shape[axis] * strides[axis];
+      index = 0;
+    }
+  }
+  return {dtype, shape, buffer->data(), buffer};
+}
+
+/// Turns the calls of `_rebuild_tensor_v2` in a pickle into tensors. `FindStorage` gives the bytes that the file has
+/// for a key, or nothing: optional<span<const byte>>(string_view).
+template <class FindStorage>
+class TorchTensors {
+public:
+  TorchTensors(std::shared_ptr<const MappedFile> file, const PickleGraph& graph, FindStorage find_storage)
+      : file_(std::move(file)), graph_(graph), find_storage_(std::move(find_storage)) {}
+
+  /// The tensors of the state dict, in its order; other values are left out.
+  /// Throws FormatError if there is no state dict, or if a tensor does not lie in its storage.
+  [[nodiscard]] Checkpoint read() {
+    Checkpoint checkpoint(file_->path());
+    const std::vector<PickleRef>& items = find_state_dict().items;
+    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+      const auto* const name = graph_.template get<std::string_view>(items[i]);
+      const PickleCall* const call = tensor_call(items[i + 1]);
+      if (name != nullptr && call != nullptr) checkpoint.add(std::string(*name), rebuild(*name, *call));
+    }
+    if (checkpoint.entries().empty()) {
+      throw FormatError({.path = file_->path(), .problem = "the checkpoint holds no tensors with names"});
+    }
+    return checkpoint;
+  }
+
+private:
+  /// The top dictionary, or the one that a training framework wrapped: {"state_dict": {...}, "epoch": 3, ...}.
+  [[nodiscard]] const PickleDict& find_state_dict() const {
+    const auto* dict = graph_.template get<PickleDict>(graph_.top);
+    if (dict == nullptr) {
+      const bool is_tensor = tensor_call(graph_.top) != nullptr;
+      throw FormatError({.path = file_->path(),
+                         .item = "the pickled object",
+                         .expected = "a dictionary of tensors",
+                         .found = is_tensor ? "a single tensor" : "something else"});
+    }
+    constexpr int max_wrappers = 8;  // a dictionary may contain itself
+    for (int i = 0; i < max_wrappers && !has_tensors(*dict); ++i) {
+      const PickleDict* const inner = find_wrapped(*dict);
+      if (inner == nullptr) break;
+      dict = inner;
+    }
+    return *dict;
+  }
+
+  [[nodiscard]] bool has_tensors(const PickleDict& dict) const {
+    for (std::size_t i = 1; i < dict.items.size(); i += 2) {
+      if (tensor_call(dict.items[i]) != nullptr) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] const PickleDict* find_wrapped(const PickleDict& dict) const {
+    for (const std::string_view wanted : {"state_dict", "model_state_dict", "model", "module", "weights"}) {
+      for (std::size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+        const auto* const key = graph_.template get<std::string_view>(dict.items[i]);
+        const auto* const inner = graph_.template get<PickleDict>(dict.items[i + 1]);
+        if (key != nullptr && *key == wanted && inner != nullptr) return inner;
+      }
+    }
+    return nullptr;
+  }
+
+  /// The call that makes this tensor, or null. A parameter is the tensor in its first argument.
+  [[nodiscard]] const PickleCall* tensor_call(PickleRef ref) const {
+    const auto* call = graph_.template get<PickleCall>(ref);
+    if (call != nullptr && call->function == "torch._utils._rebuild_parameter") {
+      const auto& arguments = graph_.template get<PickleTuple>(call->arguments)->items;
+      call = arguments.empty() ? nullptr : graph_.template get<PickleCall>(arguments[0]);
+    }
+    return call != nullptr && call->function == "torch._utils._rebuild_tensor_v2" ? call : nullptr;
+  }
+
+  /// _rebuild_tensor_v2(storage, offset, size, stride, ...): offset and strides count elements.
+  [[nodiscard]] TensorView rebuild(std::string_view name, const PickleCall& call) {
+    const auto& arguments = graph_.template get<PickleTuple>(call.arguments)->items;
+    if (arguments.size() < 6) fail(name, "malformed tensor", "6 arguments", std::to_string(arguments.size()));
+    const auto* const persistent = graph_.template get<PicklePersistent>(arguments[0]);
+    const auto* const offset = graph_.template get<std::int64_t>(arguments[1]);
+    if (persistent == nullptr || offset == nullptr) fail(name, "malformed tensor", "a storage and an offset");
+    const TorchStorage storage = parse_torch_storage(file_->path(), name, graph_, *persistent);
+    const Shape shape = read_integers(name, arguments[2]);
+    Shape strides = read_integers(name, arguments[3]);
+    if (shape.rank() != strides.rank()) {
+      fail(name, "shape and strides differ in length", to_string(shape), to_string(strides));
+    }
+    const auto n_bytes = checked_n_bytes(storage.dtype, shape);
+    if (!n_bytes) fail(name, "impossible shape", "", to_string(shape));
+    const std::byte* const data = find_data(name, storage);
+    if (*n_bytes == 0) return {storage.dtype, shape, data, file_};
+
+    strides = check_strides(name, storage, *offset, shape, strides);
+    const std::byte* const first = data + *offset * info(storage.dtype).block_bytes;
+    if (is_row_major(shape, strides)) return {storage.dtype, shape, first, file_};
+    justify_copy(name, static_cast<std::uint64_t>(*n_bytes));
+    return gather(storage.dtype, shape, strides, first);
+  }
+
+  [[nodiscard]] const std::byte* find_data(std::string_view name, const TorchStorage& storage) const {
+    const std::optional<std::span<const std::byte>> bytes = find_storage_(storage.key);
+    if (!bytes) fail(name, "its storage " + in_quotes(storage.key) + " is missing");
+    if (bytes->size() < static_cast<std::size_t>(storage.n_bytes)) {
+      fail(name, "its storage " + in_quotes(storage.key) + " is too short", std::to_string(storage.n_bytes) + " bytes",
+           std::to_string(bytes->size()));
+    }
+    return bytes->data();
+  }
+
+  [[nodiscard]] Shape read_integers(std::string_view name, PickleRef ref) const {
+    const auto* const tuple = graph_.template get<PickleTuple>(ref);
+    if (tuple == nullptr) fail(name, "malformed tensor", "a tuple of integers");
+    if (tuple->items.size() > Shape::max_rank) {
+      fail(name, "has too many dimensions", "at most 8", std::to_string(tuple->items.size()));
+    }
+    std::array<Index, Shape::max_rank> values{};
+    for (std::size_t i = 0; i < tuple->items.size(); ++i) {
+      const auto* const value = graph_.template get<std::int64_t>(tuple->items[i]);
+      if (value == nullptr) fail(name, "malformed tensor", "integers of 64 bits as dimensions and strides");
+      values[i] = *value;
+    }
+    return Shape(std::span<const Index>(values).first(tuple->items.size()));
+  }
+
+  /// The strides with 0 for the axes of length 1, where they mean nothing, once the last element is known to exist.
+  [[nodiscard]] Shape check_strides(std::string_view name, const TorchStorage& storage, Index offset,
+                                    const Shape& shape, const Shape& strides) const {
+    bool is_inside = offset >= 0 && offset < storage.n_elements;
+    Index room = storage.n_elements - 1 - offset;  // elements behind the first one
+    std::array<Index, Shape::max_rank> used{};
+    for (Index axis = 0; is_inside && axis < shape.rank(); ++axis) {
+      const std::optional<Index> extent = checked_multiply(shape[axis] - 1, strides[axis]);
+      is_inside = extent && *extent <= room;
+      if (is_inside) room -= *extent;
+      used[static_cast<std::size_t>(axis)] = shape[axis] == 1 ? 0 : strides[axis];
+    }
+    if (!is_inside) {
+      fail(name, "reaches out of its storage " + in_quotes(storage.key),
+           std::to_string(storage.n_elements) + " elements",
+           "shape " + to_string(shape) + ", strides " + to_string(strides) + ", offset " + std::to_string(offset));
+    }
+    return Shape(std::span<const Index>(used).first(static_cast<std::size_t>(shape.rank())));
+  }
+
+  [[nodiscard]] static bool is_row_major(const Shape& shape, const Shape& strides) noexcept {
+    Index expected = 1;
+    for (Index axis = shape.rank(); axis-- > 0; expected *= shape[axis]) {
+      if (shape[axis] != 1 && strides[axis] != expected) return false;
+    }
+    return true;
+  }
+
+  /// A tensor of stride 0 is large without being in the file, so what is copied has a limit.
+  void justify_copy(std::string_view name, std::uint64_t n_bytes) {
+    const std::uint64_t limit = 8 * std::uint64_t{file_->bytes().size()} + (std::uint64_t{1} << 20);
+    if (n_bytes > limit - copied_bytes_) {
+      fail(name, "the strided tensors are larger than the file justifies",
+           "at most " + std::to_string(limit) + " bytes",
+           std::to_string(n_bytes) + " more than " + std::to_string(copied_bytes_));
+    }
+    copied_bytes_ += n_bytes;
+  }
+
+  [[noreturn]] void fail(std::string_view name, std::string problem, std::string expected = {},
+                         std::string found = {}) const {
+    throw FormatError(
+        {file_->path(), tensor_item(name), std::move(problem), std::move(expected), std::move(found), ""});
+  }
+
+  std::shared_ptr<const MappedFile> file_;
+  const PickleGraph& graph_;
+  FindStorage find_storage_;
+  std::uint64_t copied_bytes_ = 0;
+};
+
+}  // namespace detail
+
+RWKV_NAMESPACE_END
