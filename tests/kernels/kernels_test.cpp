@@ -153,9 +153,6 @@ TEST_CASE("element-wise kernels follow their formulas at every length") {
       y = a;
       table.add(y.data(), b.data(), n);
       check(y, [](double x, double z, double) { return x + z; }, 2e-6);
-      y = a;
-      table.add_gated(y.data(), b.data(), c.data(), n);
-      check(y, [&](double x, double gate, double z) { return x + sigmoid(gate) * z; }, 4e-6);
       table.gate(a.data(), b.data(), y.data(), n);
       check(y, [&](double gate, double z, double) { return sigmoid(gate) * z; }, 4e-6);
       y = a;

@@ -71,7 +71,7 @@ class ArgumentError : public Error {
 
 /// 'name', for use inside messages. Control characters are shown as \xNN, so that a hostile name cannot fake output,
 /// and long names are cut.
-[[nodiscard]] inline std::string quoted(std::string_view name) {
+[[nodiscard]] inline std::string in_quotes(std::string_view name) {
   constexpr std::size_t max_shown = 120;
   constexpr char hex[] = "0123456789abcdef";
   std::string text = "'";
@@ -90,7 +90,7 @@ class ArgumentError : public Error {
 }
 
 /// "tensor 'name'"
-[[nodiscard]] inline std::string tensor_item(std::string_view name) { return "tensor " + quoted(name); }
+[[nodiscard]] inline std::string tensor_item(std::string_view name) { return "tensor " + in_quotes(name); }
 
 RWKV_NAMESPACE_END
 

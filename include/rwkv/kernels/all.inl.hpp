@@ -40,7 +40,6 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   table.layer_norm = layer_norm;
   table.mix = mix;
   table.add = add;
-  table.add_gated = add_gated;
   table.gate = gate;
   table.relu_squared = relu_squared;
   table.wkv4 = wkv4;

@@ -43,13 +43,6 @@ RWKV_ATTR inline void add(Scalar* x, const Scalar* y, Index n) noexcept {
   }
 }
 
-RWKV_ATTR inline void add_gated(Scalar* x, const Scalar* gate, const Scalar* y, Index n) noexcept {
-  for (Index i = 0; i < n; i += Lanes::count) {
-    const Index left = n - i;
-    store(Lanes::fma(sigmoid(load(gate + i, left)), load(y + i, left), load(x + i, left)), x + i, left);
-  }
-}
-
 RWKV_ATTR inline void gate(const Scalar* gate, const Scalar* x, Scalar* y, Index n) noexcept {
   for (Index i = 0; i < n; i += Lanes::count) {
     const Index left = n - i;

@@ -62,7 +62,7 @@ inline constexpr std::array<Isa, 3> all_isas{Isa::scalar, Isa::avx2, Isa::avx512
     if (name(isa) == text) return isa;
     known += (known.empty() ? "" : ", ") + std::string(name(isa));
   }
-  throw ArgumentError({.item = "instruction set", .expected = "one of " + known, .found = quoted(text)});
+  throw ArgumentError({.item = "instruction set", .expected = "one of " + known, .found = in_quotes(text)});
 }
 
 RWKV_NAMESPACE_END

@@ -19,9 +19,9 @@ template <class Scalar>
     return kernels::scalar_f64::make_table();
   } else {
     if (!is_available(isa)) {
-      throw UnsupportedError({.item = "instruction set " + quoted(name(isa)),
+      throw UnsupportedError({.item = "instruction set " + in_quotes(name(isa)),
                               .problem = "this processor does not have it",
-                              .hint = "The best it has is " + quoted(name(best_isa())) + "."});
+                              .hint = "The best it has is " + in_quotes(name(best_isa())) + "."});
     }
 #if RWKV_HAS_X86
     if (isa == Isa::avx512) return kernels::avx512::make_table();

@@ -58,8 +58,6 @@ struct KernelTable {
   void (*mix)(const Scalar* x, const Scalar* previous, const Scalar* mu, Scalar* y, Index n) noexcept;
   /// x += y
   void (*add)(Scalar* x, const Scalar* y, Index n) noexcept;
-  /// x += sigmoid(gate) y
-  void (*add_gated)(Scalar* x, const Scalar* gate, const Scalar* y, Index n) noexcept;
   /// y = sigmoid(gate) x; y may be x or gate
   void (*gate)(const Scalar* gate, const Scalar* x, Scalar* y, Index n) noexcept;
   /// x = max(x, 0)^2

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// The networks of all generations as one type, and the list of tensors that each is made of.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "rwkv/arch/config.hpp"
+#include "rwkv/arch/network.hpp"
+#include "rwkv/arch/tensor_source.hpp"
+#include "rwkv/arch/v4.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+template <class Scalar>
+using AnyNetwork = std::variant<Network<Scalar, v4::Layer<Scalar>>>;
+
+/// Throws ModelError naming the tensor if one is missing or has the wrong shape.
+template <class Scalar>
+[[nodiscard]] AnyNetwork<Scalar> make_network(TensorSource& source, const Config& config, StateLayout& layout) {
+  return Network<Scalar, v4::Layer<Scalar>>(source, config, layout);
+}
+
+/// Every tensor of a model of this kind, with its official name and shape.
+[[nodiscard]] inline std::vector<TensorSpec> tensor_list(const Config& config) {
+  TensorSource source(nullptr);
+  StateLayout layout;
+  static_cast<void>(make_network<float>(source, config, layout));
+  return source.asked();
+}
+
+/// Refuses a checkpoint that holds more than the network knows of: ignoring part of a model gives wrong results.
+///
+/// Unknown tensors inside the layers are an error, except buffers that carry no weights; and so are the copy head
+/// (`head_q`, `head_k`) where the network did not ask for it. Others outside the layers are left alone: training programs
+/// store counters and the like. Throws UnsupportedError that names the tensors.
+inline void refuse_unknown_tensors(const Checkpoint& checkpoint, const std::vector<TensorSpec>& known) {
+  constexpr std::array<std::string_view, 3> buffers{".mask", "tiny_mask", "time_curve"};
+  std::unordered_set<std::string_view> names;
+  for (const TensorSpec& spec : known) names.insert(spec.name);
+  std::string unknown;
+  for (const Checkpoint::Entry& entry : checkpoint.entries()) {
+    const std::string_view name = entry.name;
+    const bool matters = name.starts_with("blocks.") || name == "head_q.weight" || name == "head_k.weight";
+    const bool is_buffer = std::ranges::any_of(buffers, [name](std::string_view end) { return name.ends_with(end); });
+    if (matters && !is_buffer && !names.contains(name)) unknown += (unknown.empty() ? "" : ", ") + in_quotes(name);
+  }
+  if (unknown.empty()) return;
+  constexpr std::size_t max_shown = 300;
+  if (unknown.size() > max_shown) unknown = unknown.substr(0, max_shown) + "...";
+  throw UnsupportedError({.path = checkpoint.path(),
+                          .problem = "the model has tensors that this version does not know: " + unknown,
+                          .hint = "It is a variant of RWKV that is not supported, or a file of another kind."});
+}
+
+RWKV_NAMESPACE_END

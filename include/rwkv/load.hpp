@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// From a file to a model.
+#pragma once
+
+#include <string>
+
+#include "rwkv/io/open.hpp"
+#include "rwkv/model.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// Loads a checkpoint as its authors published it; the format is recognised by its content. The weights stay in the
+/// mapped file: loading reads what it checks and converts only vectors.
+///
+/// Throws IoError, FormatError, ModelError or UnsupportedError; see core/error.hpp.
+template <class Scalar = float>
+[[nodiscard]] BasicModel<Scalar> load_model(const std::string& path, const OpenOptions& options = {}) {
+  return BasicModel<Scalar>(open_checkpoint(path, options));
+}
+
+RWKV_NAMESPACE_END

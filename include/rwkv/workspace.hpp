@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// What a computation needs besides its data: threads, kernels, scratch memory.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "rwkv/core/buffer.hpp"
+#include "rwkv/core/matrix.hpp"
+#include "rwkv/core/thread_pool.hpp"
+#include "rwkv/kernels/kernels.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+struct WorkspaceOptions {
+  int n_threads = 0;             ///< 0: one for each processor this process may use
+  std::optional<Isa> isa = {};  ///< the fastest this processor has
+};
+
+/// Threads, kernels and scratch memory. One for each thread that computes; it may serve any number of models and states.
+///
+/// Scratch is kept between calls, so that the second call of a kind allocates nothing.
+class Workspace {
+ public:
+  /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
+  explicit Workspace(const WorkspaceOptions& options = {})
+      : threads_(options.n_threads == 0 ? n_processors() : options.n_threads),
+        kernels_f32_(kernel_table<float>(options.isa.value_or(best_isa()))),
+        kernels_f64_(kernel_table<double>(Isa::scalar)) {}
+
+  [[nodiscard]] ThreadPool& threads() noexcept { return threads_; }
+  [[nodiscard]] int n_threads() const noexcept { return threads_.n_threads(); }
+
+  /// The instruction set that float computations use.
+  [[nodiscard]] Isa isa() const noexcept { return kernels_f32_.isa; }
+
+  template <class Scalar>
+  [[nodiscard]] const KernelTable<Scalar>& kernels() const noexcept {
+    if constexpr (std::is_same_v<Scalar, double>) {
+      return kernels_f64_;
+    } else {
+      return kernels_f32_;
+    }
+  }
+
+  /// Scratch that is taken while a Frame lives is free again when it ends. Frames nest.
+  class Frame {
+   public:
+    explicit Frame(Workspace& workspace) noexcept : workspace_(workspace), used_(workspace.used_) {}
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+    ~Frame() { workspace_.release(used_); }
+
+    /// Uninitialised values, 64-byte aligned, until this frame ends.
+    template <class T>
+    [[nodiscard]] T* take(Index n) {
+      return reinterpret_cast<T*>(workspace_.take_bytes(n * static_cast<Index>(sizeof(T))));
+    }
+    template <class T>
+    [[nodiscard]] MatrixView<T> matrix(Index n_rows, Index n_cols) {
+      return {take<T>(n_rows * n_cols), n_rows, n_cols};
+    }
+
+   private:
+    Workspace& workspace_;
+    Index used_;
+  };
+
+  /// Room for results that outlive every frame, until the next call of results().
+  template <class T>
+  [[nodiscard]] std::span<T> results(Index n) {
+    const Index n_bytes = n * static_cast<Index>(sizeof(T));
+    if (results_.size() < n_bytes) results_ = Buffer<std::byte>(n_bytes);
+    return {reinterpret_cast<T*>(results_.data()), static_cast<std::size_t>(n)};
+  }
+
+  /// Scratch and results held, in bytes.
+  [[nodiscard]] Index n_bytes() const noexcept {
+    Index sum = results_.size();
+    for (const Buffer<std::byte>& chunk : chunks_) sum += chunk.size();
+    return sum;
+  }
+
+ private:
+  // A stack over a list of chunks. Positions count through all of them; a chunk with too little room left is skipped.
+  // When everything is free again, several chunks become one, made at the next request, that would have held it all.
+  std::byte* take_bytes(Index n) {
+    constexpr auto alignment = static_cast<Index>(buffer_alignment);
+    n = (n + alignment - 1) / alignment * alignment;
+    Index chunk_begin = 0;
+    for (Buffer<std::byte>& chunk : chunks_) {
+      const Index begin = std::max(used_ - chunk_begin, Index{0});
+      if (begin + n <= chunk.size()) return use(chunk.data() + begin, chunk_begin + begin + n);
+      chunk_begin += chunk.size();
+    }
+    chunks_.emplace_back(std::max(n, chunks_.empty() ? peak_ : chunk_begin));  // one more chunk at least doubles the room
+    return use(chunks_.back().data(), chunk_begin + n);
+  }
+
+  std::byte* use(std::byte* place, Index used) noexcept {
+    used_ = used;
+    peak_ = std::max(peak_, used_);
+    return place;
+  }
+
+  void release(Index used) noexcept {
+    used_ = used;
+    if (used_ == 0 && chunks_.size() > 1) chunks_.clear();
+  }
+
+  ThreadPool threads_;
+  KernelTable<float> kernels_f32_;
+  KernelTable<double> kernels_f64_;
+  std::vector<Buffer<std::byte>> chunks_;
+  Buffer<std::byte> results_;
+  Index used_ = 0;
+  Index peak_ = 0;
+};
+
+RWKV_NAMESPACE_END
