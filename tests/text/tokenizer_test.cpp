@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/text/tokenizer.hpp"
+
+#include "support/support.hpp"
+#include "text/byte_vocabulary.hpp"
+
+using namespace rwkv;
+using rwkv_test::byte_vocabulary;
+using rwkv_test::shared_file;
+
+namespace {
+
+Tokenizer small_world(const std::string& more = "") {
+  return Tokenizer(WorldTokenizer::from_text(byte_vocabulary() + more, "small"));
+}
+
+/// A fresh empty folder, removed with the object.
+struct TemporaryFolder {
+  TemporaryFolder() { std::filesystem::create_directory(name.path()); }
+  ~TemporaryFolder() { std::filesystem::remove_all(name.path()); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] std::string file(const std::string& file_name) const { return name.path() + "/" + file_name; }
+  rwkv_test::TemporaryFile name{".folder"};
+};
+
+}  // namespace
+
+TEST_SUITE("text/tokenizer") {
+
+TEST_CASE("a Tokenizer does what the tokenizer in it does") {
+  const Tokenizer bytes{ByteTokenizer()};
+  CHECK(bytes.kind() == "bytes");
+  CHECK(bytes.n_vocab() == 256);
+  CHECK(bytes.encode("hi") == std::vector<Token>{'h', 'i'});
+  CHECK(bytes.bytes('h') == "h");
+
+  const Tokenizer world = small_world("257 'hi' 2\n");
+  CHECK(world.kind() == "World");
+  CHECK(world.n_vocab() == 258);
+  CHECK(world.encode("hi!") == std::vector<Token>{257, '!' + 1});
+  CHECK(world.bytes(257) == "hi");
+}
+
+TEST_CASE("copies share one vocabulary") {
+  std::optional<Tokenizer> original = small_world("257 'hi' 2\n");
+  const Tokenizer copy = *original;
+  CHECK(copy.bytes(257).data() == original->bytes(257).data());
+  original.reset();
+  CHECK(copy.bytes(257) == "hi");
+}
+
+TEST_CASE("decoding joins bytes and skips ids without text") {
+  const Tokenizer world = small_world("257 b'\\xe2\\x82' 2\n");
+  const std::vector<Token> tokens{0, 257, 0xac + 1, 5000, -1, 'x' + 1};
+  CHECK(world.decode(tokens) == "€x");
+  CHECK(world.decode({}).empty());
+}
+
+TEST_CASE("JSON tokenizers are not supported yet, and the message says which one is meant") {
+  const auto load = [] { (void)load_tokenizer("x/20B_tokenizer.json"); };
+  CHECK_THROWS_WITH_AS(load(), doctest::Contains("x/20B_tokenizer.json: "), UnsupportedError);
+  CHECK_THROWS_WITH_AS(load(), doctest::Contains("GPT-NeoX (20B_tokenizer.json), are not supported"), UnsupportedError);
+}
+
+TEST_CASE("a vocabulary is found beside the model, in a fixed order") {
+  const TemporaryFolder folder;
+  const std::string model = folder.file("model.pth");
+  CHECK_FALSE(find_tokenizer_file(model));
+  const auto finds = [&](const std::string& name) {
+    rwkv_test::write_file(folder.file(name), byte_vocabulary());
+    return find_tokenizer_file(model) == folder.file(name);
+  };
+  rwkv_test::write_file(folder.file("notes.txt"), "not a vocabulary");
+  std::filesystem::create_directory(folder.file("0.vocab"));
+  CHECK(finds("b.vocab"));
+  CHECK(finds("a.vocab"));
+  CHECK(finds("tokenizer.json"));
+  CHECK(finds("20B_tokenizer.json"));
+  CHECK(finds("rwkv_vocab_v20230424.txt"));
+}
+
+TEST_CASE("no folder, no vocabulary, no exception") {
+  CHECK_FALSE(find_tokenizer_file("/does/not/exist/model.pth"));
+  CHECK_NOTHROW((void)find_tokenizer_file("model.pth"));
+  CHECK_NOTHROW((void)find_tokenizer_file(""));
+}
+
+TEST_CASE("a vocabulary fits a model of its size, or padded to a multiple of at most 128") {
+  const Tokenizer world = small_world();  // 257 ids
+  for (const Index n_vocab : {257, 258, 260, 264, 272, 288, 320, 384}) CHECK_NOTHROW(check_vocabulary(world, n_vocab));
+  for (const Index n_vocab : {0, 1, 256, 259, 383, 385, 512, 50277, 65536}) {
+    CAPTURE(n_vocab);
+    CHECK_THROWS_AS(check_vocabulary(world, n_vocab), ArgumentError);
+  }
+  const Tokenizer bytes{ByteTokenizer()};
+  CHECK_NOTHROW(check_vocabulary(bytes, 256));
+  for (const Index n_vocab : {255, 257, 320, 384, 50277, 65536}) {
+    CHECK_THROWS_AS(check_vocabulary(bytes, n_vocab), ArgumentError);
+  }
+}
+
+TEST_CASE("a vocabulary of another model is refused with the one it takes") {
+  CHECK_THROWS_WITH_AS(check_vocabulary(Tokenizer(ByteTokenizer()), 65536),
+                       "the tokenizer does not belong to the model: expected a vocabulary for 65536 tokens, found "
+                       "bytes with 256. Models with 65536 tokens take rwkv_vocab_v20230424.txt, with 50277 or 50304 "
+                       "20B_tokenizer.json, with 256 no file: their tokens are bytes.",
+                       ArgumentError);
+}
+
+TEST_CASE("the tokenizer of a model: the one named, else bytes for 256, else the one beside it, else an error") {
+  const TemporaryFolder folder;
+  const std::string model = folder.file("model.pth");
+  CHECK(tokenizer_for(256, model).kind() == "bytes");
+  CHECK_THROWS_WITH_AS((void)tokenizer_for(257, model), doctest::Contains("rwkv_vocab_v20230424.txt"), ArgumentError);
+  CHECK_THROWS_AS((void)tokenizer_for(256, model, folder.file("absent.txt")), IoError);
+
+  rwkv_test::write_file(folder.file("mine.txt"), byte_vocabulary() + "257 'hi' 2\n");
+  CHECK(tokenizer_for(258, model, folder.file("mine.txt")).n_vocab() == 258);
+  CHECK_THROWS_AS((void)tokenizer_for(256, model, folder.file("mine.txt")), ArgumentError);
+
+  rwkv_test::write_file(folder.file("x.vocab"), byte_vocabulary());
+  CHECK(tokenizer_for(256, model).kind() == "bytes");
+  CHECK(tokenizer_for(257, model).kind() == "World");
+  CHECK_THROWS_WITH_AS((void)tokenizer_for(65536, model), doctest::Contains("x.vocab: the tokenizer does not"),
+                       ArgumentError);
+}
+
+TEST_CASE("spaces, tabs and digits in order are uncounted") {
+  for (const char* text : {"", " ", "\t", " \t", "0", "9", "12", "0123456789"}) CHECK(is_uncounted_text(text));
+  for (const char* text : {"a", "21", "  ", "\n", "1 ", "11", " 1"}) CHECK_FALSE(is_uncounted_text(text));
+  const Tokenizer world = small_world("257 '12' 2\n258 '21' 2\n300 '  ' 2\n");
+  CHECK(uncounted_tokens(world) == std::vector<Token>{10, 33, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 257});
+}
+
+TEST_CASE("World: the original file belongs to models with 65536 tokens and to no other size") {
+  RWKV_NEEDS_SHARED();
+  const Tokenizer world = load_tokenizer(shared_file("testdata/tokenizers/rwkv_vocab_v20230424.txt"));
+  CHECK_NOTHROW(check_vocabulary(world, 65536));
+  for (const Index n_vocab : {256, 50277, 50304, 65529, 65535, 131072}) {
+    CHECK_THROWS_AS(check_vocabulary(world, n_vocab), ArgumentError);
+  }
+  CHECK(world.decode(world.encode("User: hi\n\nAssistant:")) == "User: hi\n\nAssistant:");
+  const std::string found = tokenizer_for(65536, shared_file("testdata/tokenizers/no-model.pth")).decode({{6699}});
+  CHECK(found == "The");
+}
+
+}
