@@ -51,6 +51,12 @@ public:
     return std::visit([](const auto& tokenizer) { return tokenizer.n_vocab(); }, *kinds_);
   }
 
+  /// The token that ends a document and may begin one; none for bytes.
+  [[nodiscard]] std::optional<Token> end_of_text() const noexcept {
+    if (std::holds_alternative<ByteTokenizer>(*kinds_)) return std::nullopt;
+    return Token{0};  // id 0 of World vocabularies, which is not in their files
+  }
+
   /// "bytes" or "World".
   [[nodiscard]] std::string_view kind() const noexcept {
     return std::visit([](const auto& tokenizer) { return tokenizer.kind; }, *kinds_);
