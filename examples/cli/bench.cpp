@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// rwkv bench: how fast a model runs here, against what the machine can do.
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "command.hpp"
+
+namespace cli {
+namespace {
+
+using rwkv::Index;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Median of the seconds that `work` takes, after one run that does not count.
+template <class Work>
+double median_seconds(int n_runs, Work&& work) {
+  work();
+  std::vector<double> seconds;
+  for (int i = 0; i < n_runs; ++i) {
+    const double begin = now();
+    work();
+    seconds.push_back(now() - begin);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + n_runs / 2, seconds.end());
+  return seconds[static_cast<std::size_t>(n_runs / 2)];
+}
+
+/// Reads a buffer far larger than the caches with all threads, each in n_streams sequential runs at once. Bytes per second.
+double measure_bandwidth(int n_streams, rwkv::Workspace& workspace) {
+  constexpr Index n_words = Index{256} << 17;  // 256 MiB
+  static const rwkv::Buffer<std::uint64_t> buffer(n_words);
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(workspace.n_threads()) * 8);
+  const auto read = [&](int worker) {
+    constexpr Index line = 8;  // words of a cache line; one word each brings it in
+    const rwkv::Range share = rwkv::split(n_words, line * n_streams, worker, workspace.n_threads());
+    const Index length = share.size() / n_streams;
+    std::uint64_t sum = 0;
+    for (Index i = 0; i < length; i += line) {
+      for (int stream = 0; stream < n_streams; ++stream) sum += buffer[share.begin + stream * length + i];
+    }
+    sums[static_cast<std::size_t>(worker) * 8] += sum;
+  };
+  const double seconds = median_seconds(5, [&] { workspace.threads().run(read); });
+  if (std::accumulate(sums.begin(), sums.end(), std::uint64_t{0}) != 0) std::fputs("", stderr);  // the sums are used
+  return static_cast<double>(n_words) * 8 / seconds;
+}
+
+/// The matrix product at its best: operands that stay in the caches. Floating-point operations per second.
+double measure_gemm_peak(rwkv::Workspace& workspace) {
+  const auto& kernels = workspace.kernels<float>();
+  const Index n_in = 256, n_tokens = 4 * kernels.gemm_tokens, n_out = 8 * kernels.gemm_rows;
+  const auto n_threads = static_cast<Index>(workspace.n_threads());
+  const rwkv::Buffer<float> weight(n_out * n_in), packed(n_tokens * n_in);
+  rwkv::Buffer<float> y(n_threads * n_tokens * n_out), scratch(n_threads * kernels.gemm_rows * n_in);
+  constexpr int n_repeats = 20;
+  const auto gemm = kernels.gemm[static_cast<std::size_t>(rwkv::DType::f32)];
+  const double seconds = median_seconds(7, [&] {
+    workspace.threads().run([&](int worker) {
+      for (int i = 0; i < n_repeats; ++i) {
+        gemm(reinterpret_cast<const std::byte*>(weight.data()), n_in, n_out, packed.data(), n_tokens,
+             y.data() + worker * n_tokens * n_out, 0, n_out, scratch.data() + worker * kernels.gemm_rows * n_in);
+      }
+    });
+  });
+  return 2.0 * n_repeats * static_cast<double>(n_threads * n_tokens * n_out * n_in) / seconds;
+}
+
+struct BenchCommand {
+  ModelOptions model;
+  std::string synthetic;
+  std::string dtype = "bf16";
+  Index n_prompt = 512;
+  Index n_generate = 50;
+  Index n_batch = 1;
+  bool json = false;
+
+  void run();
+
+private:
+  [[nodiscard]] rwkv::Checkpoint make_checkpoint() const;
+};
+
+rwkv::Checkpoint BenchCommand::make_checkpoint() const {
+  if (!model.model.empty()) return rwkv::open_checkpoint(model.model, {.verify_checksums = model.verify});
+  std::string known;
+  for (const rwkv::PublishedShape& shape : rwkv::published_shapes) {
+    if (shape.name == synthetic) return rwkv::synthetic(shape.config, *rwkv::dtype_from_name(dtype), 1);
+    known += (known.empty() ? "" : ", ") + std::string(shape.name);
+  }
+  if (synthetic.empty()) {
+    throw rwkv::ArgumentError({.item = "bench", .expected = "--model FILE or --synthetic NAME", .found = "neither"});
+  }
+  throw rwkv::ArgumentError({.item = "--synthetic", .expected = "one of " + known, .found = rwkv::in_quotes(synthetic)});
+}
+
+/// Weights that every token reads, in bytes and in number: all matrices but the embedding, of which it reads a row.
+struct DenseWeights {
+  double n_bytes = 0;
+  double n_weights = 0;        // read for a token with logits
+  double n_layer_weights = 0;  // read for a token of a prompt: not the head
+  std::string dtype;
+};
+
+DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) {
+  DenseWeights result;
+  for (const rwkv::TensorSpec& spec : rwkv::tensor_list(weights.config())) {
+    if (spec.role != rwkv::TensorRole::matrix) continue;
+    const rwkv::TensorView& tensor = checkpoint.at(spec.name);
+    result.n_bytes += static_cast<double>(tensor.n_bytes());
+    result.n_weights += static_cast<double>(tensor.n_elements());
+    if (spec.name.starts_with("blocks.")) result.n_layer_weights += static_cast<double>(tensor.n_elements());
+    result.dtype = rwkv::name(tensor.dtype);
+  }
+  return result;
+}
+
+double resident_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void BenchCommand::run() {
+  const double begin = now();
+  const rwkv::Checkpoint checkpoint = make_checkpoint();
+  const double loading = now();
+  const rwkv::Model weights(checkpoint);
+  const double load_seconds = now() - (model.model.empty() ? loading : begin);
+  rwkv::Workspace workspace(model.workspace());
+  const DenseWeights dense = dense_weights(checkpoint, weights);
+  const double before_megabytes = resident_megabytes();
+
+  const auto token = [&](Index i) { return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab); };
+  std::vector<rwkv::Token> prompt;
+  for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i));
+  auto state = weights.new_state();
+  const double prompt_seconds = n_prompt == 0 ? 0 : median_seconds(3, [&] { weights.forward(prompt, state, workspace); });
+
+  std::vector<rwkv::State> states(static_cast<std::size_t>(n_batch), weights.new_state());
+  std::vector<rwkv::Token> tokens(states.size());
+  std::vector<rwkv::Sequence> batch;
+  for (std::size_t i = 0; i < states.size(); ++i) batch.push_back({std::span(&tokens[i], 1), &states[i]});
+  Index n_steps = 0;
+  const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), [&] {
+    for (rwkv::Token& each : tokens) each = token(++n_steps);
+    weights.forward(batch, workspace);
+  });
+  const double extra_megabytes = resident_megabytes() - (model.model.empty() ? before_megabytes : 0);
+
+  const double one_stream = measure_bandwidth(1, workspace), four_streams = measure_bandwidth(4, workspace);
+  const double gemm_peak = measure_gemm_peak(workspace);
+  const double decode_rate = n_generate == 0 ? 0 : 1 / step_seconds;
+  const double decode_bandwidth = dense.n_bytes * decode_rate;
+  const double prompt_rate = n_prompt == 0 ? 0 : static_cast<double>(n_prompt) / prompt_seconds;
+  const double prompt_flops = 2 * dense.n_layer_weights * prompt_rate;
+
+  const nlohmann::ordered_json result{
+      {"model", model.model.empty() ? "synthetic " + synthetic : rwkv::to_utf8(model.model)},
+      {"dtype", dense.dtype},
+      {"isa", rwkv::name(workspace.isa())},
+      {"threads", workspace.n_threads()},
+      {"batch", n_batch},
+      {"load_seconds", load_seconds},
+      {"peak_extra_mb", model.model.empty() ? extra_megabytes : extra_megabytes - dense.n_bytes / (1 << 20)},
+      {"decode_tokens_per_second", decode_rate * static_cast<double>(n_batch)},
+      {"decode_gb_per_second", decode_bandwidth * 1e-9},
+      {"bandwidth_1_stream_gb_per_second", one_stream * 1e-9},
+      {"bandwidth_4_streams_gb_per_second", four_streams * 1e-9},
+      {"decode_bandwidth_share", decode_bandwidth / four_streams},
+      {"prompt_tokens", n_prompt},
+      {"prompt_tokens_per_second", prompt_rate},
+      {"prompt_gflops", prompt_flops * 1e-9},
+      {"gemm_peak_gflops", gemm_peak * 1e-9},
+      {"prompt_gemm_share", prompt_flops / gemm_peak},
+      {"zero_activation_share", nullptr},  // not measured yet
+  };
+  if (json) return print(result.dump(2) + "\n");
+  for (const auto& [field, value] : result.items()) {
+    char number[32];
+    if (value.is_number_float()) std::snprintf(number, sizeof number, "%.3g", value.get<double>());
+    const std::string shown = value.is_number_float() ? number : value.is_string() ? value.get<std::string>() : value.dump();
+    print(field + std::string(36 - field.size(), ' ') + shown + "\n");
+  }
+}
+
+}  // namespace
+
+void add_bench(CLI::App& program) {
+  auto command = std::make_shared<BenchCommand>();
+  CLI::App& app = *program.add_subcommand("bench", "Measure speed and memory");
+  auto* const model = add_model_options(app, command->model);
+  app.add_option("--synthetic", command->synthetic, "Instead of a model, random weights in the shapes of a published one: v4-169M ...")->excludes(model);
+  app.add_option("--dtype", command->dtype, "How synthetic weights are stored")->check(CLI::IsMember({"f32", "f16", "bf16"}))->capture_default_str();
+  app.add_option("--prompt", command->n_prompt, "Tokens of the prompt")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--gen", command->n_generate, "Tokens to decode, one by one")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--batch", command->n_batch, "Sequences that decode together")->check(CLI::Range(1, 4096))->capture_default_str();
+  app.add_flag("--json", command->json, "As one JSON object");
+  app.callback([command] { command->run(); });
+}
+
+}  // namespace cli

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// What the commands of the program share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rwkv/rwkv.hpp"
+
+namespace cli {
+
+/// Each adds its command, with flags and what to run, to the program.
+void add_generate(CLI::App& program);
+void add_logits(CLI::App& program);
+void add_tokenize(CLI::App& program);
+void add_inspect(CLI::App& program);
+void add_bench(CLI::App& program);
+
+/// Ended by Ctrl-C; the program's exit status is 130.
+struct Interrupted {};
+
+/// Which model, and what computes it.
+struct ModelOptions {
+  std::string model;
+  std::string isa;
+  int n_threads = 0;
+  bool verify = true;
+
+  [[nodiscard]] rwkv::WorkspaceOptions workspace() const {
+    rwkv::WorkspaceOptions options{n_threads};
+    if (!isa.empty()) options.isa = rwkv::isa_from_name(isa);
+    return options;
+  }
+};
+
+inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
+  CLI::Option* const model = command.add_option("-m,--model", options.model, "Checkpoint: .pth, .safetensors or rwkv.cpp .bin");
+  model->envname("RWKV_MODEL");
+  command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")->envname("RWKV_ISA");
+  command.add_flag("!--no-verify", options.verify, "Do not compare the checksums of a .pth: starts sooner");
+  return model;
+}
+
+/// Writes machine output. Throws IoError if it cannot be written.
+void print(std::string_view text);
+void flush();
+
+/// All of standard input ("-"), or of a file.
+[[nodiscard]] std::string read_text(const std::string& path);
+
+/// Numbers separated by commas or white space. Throws ArgumentError naming what is not a number.
+[[nodiscard]] std::vector<rwkv::Token> parse_tokens(std::string_view text);
+
+}  // namespace cli

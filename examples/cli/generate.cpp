@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// rwkv generate: continues a text.
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <random>
+
+#include "command.hpp"
+
+namespace cli {
+namespace {
+
+volatile std::sig_atomic_t is_interrupted = 0;
+
+/// The first Ctrl-C asks to stop, the second kills as usual.
+void stop_on_interrupt() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { is_interrupted = 1; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+struct GenerateCommand {
+  ModelOptions model;
+  std::string tokenizer;
+  std::string prompt;
+  std::string prompt_file;
+  bool echo = true;
+  bool verbose = false;
+  rwkv::Index n_tokens = 200;
+  std::vector<std::string> stops;
+  rwkv::SamplerOptions sampling{.presence_penalty = 0.2, .frequency_penalty = 0.2};
+  std::optional<std::uint64_t> seed;
+
+  void run();
+
+private:
+  [[nodiscard]] std::vector<rwkv::Token> encode_prompt(const rwkv::Tokenizer& from) const;
+  void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens) const;
+};
+
+/// A prompt without tokens has nothing to continue, so it becomes the beginning of a document.
+std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& from) const {
+  auto tokens = from.encode(prompt);
+  if (tokens.empty()) tokens.push_back(from.end_of_text().value_or('\n'));
+  return tokens;
+}
+
+void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens) const {
+  const bool shows_progress = isatty(STDERR_FILENO) != 0 && tokens.size() > 1000;
+  const bool is_read = generator.read(tokens, [&](rwkv::Index n) {
+    if (shows_progress) std::cerr << "\rreading the prompt: " << n << " of " << tokens.size() << " tokens" << std::flush;
+    return is_interrupted == 0;
+  });
+  if (shows_progress) std::cerr << "\r\033[K" << std::flush;
+  if (!is_read) throw Interrupted{};
+}
+
+void GenerateCommand::run() {
+  if (model.model.empty()) {
+    throw rwkv::ArgumentError({.item = "--model",
+                               .problem = "no model was given",
+                               .hint = "Name a checkpoint with -m, or in the environment variable RWKV_MODEL."});
+  }
+  if (!prompt_file.empty()) prompt = read_text(prompt_file);
+  const auto started = std::chrono::steady_clock::now();
+  const auto seconds = [&started] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  };
+  rwkv::Workspace workspace(model.workspace());
+  const auto weights = rwkv::load_model(model.model, {.verify_checksums = model.verify});
+  const auto text = rwkv::tokenizer_for(weights.config().n_vocab, model.model, tokenizer);
+  const auto used_seed = seed.value_or(std::random_device()());
+  rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
+  const double load_seconds = seconds();
+
+  stop_on_interrupt();
+  const auto tokens = encode_prompt(text);
+  if (echo) print(rwkv::to_utf8(prompt));
+  flush();
+  read(generator, tokens);
+  const double read_seconds = seconds();
+  rwkv::GenerateOptions options{n_tokens, stops};
+  if (const auto end = text.end_of_text()) options.stop_tokens.push_back(*end);
+  const rwkv::Generated generated = generator.generate(options, [](std::string_view piece) {
+    print(piece);
+    flush();
+    return is_interrupted == 0;
+  });
+  print("\n");
+  flush();
+  if (verbose) {
+    const double generate_seconds = seconds() - read_seconds;
+    std::fprintf(stderr, "rwkv: %s, %d threads, seed %llu; loaded in %.2f s, read %zu tokens in %.2f s, wrote %td in %.2f s (%.1f/s)\n",
+                 std::string(rwkv::name(workspace.isa())).c_str(), workspace.n_threads(),
+                 static_cast<unsigned long long>(used_seed), load_seconds, tokens.size(), read_seconds - load_seconds,
+                 generated.n_tokens, generate_seconds, static_cast<double>(generated.n_tokens) / generate_seconds);
+  }
+  if (is_interrupted != 0) throw Interrupted{};
+}
+
+}  // namespace
+
+void add_generate(CLI::App& program) {
+  auto command = std::make_shared<GenerateCommand>();
+  CLI::App& app = *program.add_subcommand("generate", "Continue a text");
+  add_model_options(app, command->model);
+  app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: the one beside the model")->envname("RWKV_TOKENIZER");
+  auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
+  app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")->excludes(prompt);
+  app.add_flag("!--no-echo", command->echo, "Print only what is generated, not the prompt");
+  app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
+  app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
+  rwkv::SamplerOptions& s = command->sampling;
+  app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();
+  app.add_option("--top-p", s.top_p, "Keep the most likely tokens until their sum reaches this")->capture_default_str();
+  app.add_option("--top-k", s.top_k, "Keep this many; 0: all")->capture_default_str();
+  app.add_option("--top-a", s.top_a, "Drop p < top_a * p_max^2; 0: none")->capture_default_str();
+  app.add_option("--min-p", s.min_p, "Drop p < min_p * p_max; 0: none")->capture_default_str();
+  app.add_option("--presence-penalty", s.presence_penalty, "For tokens that occurred")->capture_default_str();
+  app.add_option("--frequency-penalty", s.frequency_penalty, "For each time they did")->capture_default_str();
+  app.add_option("--penalty-decay", s.penalty_decay, "How much of that remains a token later")->capture_default_str();
+  app.add_option("--ban", s.banned, "Tokens never to generate, separated by commas")->delimiter(',');
+  app.add_flag("--verbose", command->verbose, "Tell the times on standard error");
+  app.callback([command] { command->run(); });
+}
+
+}  // namespace cli

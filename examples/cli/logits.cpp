@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// rwkv logits: the numbers themselves, for checking and for research.
+#include <charconv>
+
+#include "command.hpp"
+
+namespace cli {
+namespace {
+
+struct LogitsCommand {
+  ModelOptions model;
+  std::string tokens;
+  std::string mode = "sequence";
+  std::string scalar = "float";
+  std::string state_in;
+  std::string state_out;
+  std::string out;
+
+  void run() const {
+    if (scalar == "double") return run_in<double>();
+    run_in<float>();
+  }
+
+private:
+  template <class Scalar>
+  void run_in() const;
+
+  /// Tokens that are read at once.
+  [[nodiscard]] std::size_t chunk(std::size_t n_tokens) const {
+    if (mode == "step") return 1;
+    if (mode == "sequence") return std::max<std::size_t>(n_tokens, 1);
+    std::size_t n = 0;
+    const char* const end = mode.data() + mode.size();
+    const bool is_chunk = mode.starts_with("chunk:") && std::from_chars(mode.data() + 6, end, n).ptr == end;
+    if (is_chunk && n > 0) return n;
+    throw rwkv::ArgumentError(
+        {.item = "--mode", .expected = "step, sequence or chunk:N", .found = rwkv::in_quotes(mode)});
+  }
+};
+
+template <class Scalar>
+void LogitsCommand::run_in() const {
+  const auto ids = parse_tokens(tokens.starts_with('@') ? read_text(tokens.substr(1)) : tokens);
+  const std::size_t n_chunk = chunk(ids.size());
+  rwkv::Workspace workspace(model.workspace());
+  const auto weights = rwkv::load_model<Scalar>(model.model, {.verify_checksums = model.verify});
+  auto state = weights.new_state();
+  if (!state_in.empty()) state = rwkv::load_state(std::move(state), state_in);
+  std::vector<Scalar> logits;
+  for (std::size_t first = 0; first < ids.size(); first += n_chunk) {
+    const auto piece = std::span<const rwkv::Token>(ids).subspan(first, std::min(n_chunk, ids.size() - first));
+    rwkv::BasicSequence<Scalar> sequence{piece, &state, rwkv::Logits::all};
+    weights.forward(std::span(&sequence, 1), workspace);
+    logits.insert(logits.end(), sequence.logits.span().begin(), sequence.logits.span().end());
+  }
+  constexpr auto dtype = sizeof(Scalar) == sizeof(double) ? rwkv::DType::f64 : rwkv::DType::f32;
+  rwkv::Checkpoint result(out);
+  result.add("logits", rwkv::make_tensor(dtype, {static_cast<rwkv::Index>(ids.size()), weights.config().n_vocab},
+                                         std::span<const Scalar>(logits)));
+  rwkv::write_safetensors(result, out);
+  if (!state_out.empty()) rwkv::save_state(state, state_out);
+}
+
+}  // namespace
+
+void add_logits(CLI::App& program) {
+  auto command = std::make_shared<LogitsCommand>();
+  CLI::App& app = *program.add_subcommand("logits", "Write the logits after every token to a file");
+  add_model_options(app, command->model)->required();
+  app.add_option("--tokens", command->tokens, "Token ids separated by commas, or @FILE")->required();
+  app.add_option("--mode", command->mode, "How they are read: step, sequence or chunk:N")->capture_default_str();
+  app.add_option("--scalar", command->scalar, "Precision: float or double")->check(CLI::IsMember({"float", "double"}))->capture_default_str();
+  app.add_option("--state-in", command->state_in, "State to begin with (safetensors)");
+  app.add_option("--state-out", command->state_out, "Where to write the state after the last token");
+  app.add_option("--out", command->out, "Where to write the tensor 'logits', [T, n_vocab] (safetensors)")->required();
+  app.callback([command] { command->run(); });
+}
+
+}  // namespace cli

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// The program `rwkv`.
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <new>
+
+#include "command.hpp"
+
+namespace cli {
+
+void print(std::string_view text) {
+  std::cout.write(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!std::cout) throw rwkv::IoError({.path = "standard output", .problem = "cannot write"});
+}
+
+void flush() {
+  std::cout.flush();
+  print("");
+}
+
+std::string read_text(const std::string& path) {
+  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  const rwkv::MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+std::vector<rwkv::Token> parse_tokens(std::string_view text) {
+  constexpr std::string_view separators = ", \t\r\n";
+  std::vector<rwkv::Token> tokens;
+  while (true) {
+    text.remove_prefix(std::min(text.find_first_not_of(separators), text.size()));
+    if (text.empty()) return tokens;
+    const std::string_view word = text.substr(0, text.find_first_of(separators));
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), tokens.emplace_back());
+    if (error != std::errc() || end != word.data() + word.size()) {
+      throw rwkv::ArgumentError({.item = "tokens", .expected = "numbers", .found = rwkv::in_quotes(word)});
+    }
+    text.remove_prefix(word.size());
+  }
+}
+
+}  // namespace cli
+
+namespace {
+
+constexpr int exit_error = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_interrupted = 130;
+
+int report(std::string_view message) {
+  std::cerr << "rwkv: " << message << '\n';
+  return exit_error;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Runs RWKV language models on this computer's processor.", "rwkv");
+  program.set_version_flag("--version", std::to_string(RWKV_VERSION_MAJOR) + "." + std::to_string(RWKV_VERSION_MINOR) + "." +
+                                            std::to_string(RWKV_VERSION_PATCH));
+  program.require_subcommand(1);
+  cli::add_generate(program);
+  cli::add_logits(program);
+  cli::add_tokenize(program);
+  cli::add_inspect(program);
+  cli::add_bench(program);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    std::string command = "rwkv";
+    for (const CLI::App* each : program.get_subcommands()) command += " " + each->get_name();
+    report(std::string(error.what()) + " (see " + command + " --help)");
+    return exit_usage;
+  }
+  cli::flush();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);
+  try {
+    return run(argc, argv);
+  } catch (const cli::Interrupted&) {
+    return exit_interrupted;
+  } catch (const std::bad_alloc&) {
+    return report("out of memory");
+  } catch (const std::exception& error) {
+    return report(error.what());
+  }
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// Everything.
+#pragma once
+
+#include "rwkv/arch/init.hpp"
+#include "rwkv/core/error.hpp"
+#include "rwkv/load.hpp"
+#include "rwkv/model.hpp"
+#include "rwkv/state.hpp"
+#include "rwkv/state_file.hpp"
+#include "rwkv/text/generator.hpp"
+#include "rwkv/text/sampler.hpp"
+#include "rwkv/text/tokenizer.hpp"
+#include "rwkv/version.hpp"
+#include "rwkv/workspace.hpp"
