@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A network wired by hand from the layers of the library: two blocks of RWKV-4 and a linear head that turn a series of
-// readings into a prediction of the next one. The weights are new (untrained); the point is that the layers stand alone,
-// that a whole series and one reading at a time give the same, and that a State is a value.
+// readings into a prediction of the next one. The weights are new (untrained); the point is that the layers stand
+// alone, that a whole series and one reading at a time give the same, and that a State is a value.
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -65,9 +65,11 @@ int main() try {
   }
 
   float difference = 0;
-  for (std::size_t i = 0; i < whole.size(); ++i) difference = std::max(difference, std::abs(whole[i] - step_by_step[i]));
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    difference = std::max(difference, std::abs(whole[i] - step_by_step[i]));
   std::printf("forecast of sensor 0 after 40 readings: %.6f\n", static_cast<double>(whole[whole.size() - n_sensors]));
-  std::printf("largest difference between the whole series and one reading at a time: %.1e\n", static_cast<double>(difference));
+  std::printf("largest difference between the whole series and one reading at a time: %.1e\n",
+              static_cast<double>(difference));
   return difference < 1e-4f ? 0 : 1;
 } catch (const rwkv::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());

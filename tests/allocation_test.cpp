@@ -6,7 +6,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE("allocation") {
+TEST_SUITE_BEGIN("allocation");
 
 TEST_CASE("tokens, prompts and batches allocate nothing the second time") {
   RWKV_NEEDS_SHARED();
@@ -27,5 +27,4 @@ TEST_CASE("tokens, prompts and batches allocate nothing the second time") {
   work();
   CHECK(rwkv_test::n_allocations() == before);
 }
-
-}
+TEST_SUITE_END();

@@ -46,7 +46,8 @@ std::vector<double> state_values(const BasicState<Scalar>& state, const std::str
 /// The largest difference of the state after all tokens, relative to the largest value of each tensor, at least 1.
 /// aa, bb and pp are compared as they stand: the reference normalises by the largest exponent too.
 template <class Scalar>
-double state_difference(const BasicState<Scalar>& state, const Golden& golden, const std::string& prefix, Index n_layer) {
+double state_difference(const BasicState<Scalar>& state, const Golden& golden, const std::string& prefix,
+                        Index n_layer) {
   double largest = 0;
   for (Index layer = 0; layer < n_layer; ++layer) {
     for (const char* tensor : {"att_xx", "ffn_xx", "att_aa", "att_bb", "att_pp"}) {
@@ -115,7 +116,7 @@ const Case cases[] = {
 
 }  // namespace
 
-TEST_SUITE("model") {
+TEST_SUITE_BEGIN("model");
 
 TEST_CASE("RWKV-4 in float: logits of every position and the final state agree with the goldens to 1e-4") {
   RWKV_NEEDS_SHARED();
@@ -127,7 +128,8 @@ TEST_CASE("RWKV-4 in float: logits of every position and the final state agree w
 TEST_CASE("RWKV-4 in double: logits agree with the goldens to 1e-9") {
   RWKV_NEEDS_SHARED();
   for (const Case& each : cases) {
-    check_golden_model<double>(std::string("testdata/") + each.file, std::string("testdata/") + each.golden, 1e-9, 1e-9);
+    check_golden_model<double>(std::string("testdata/") + each.file, std::string("testdata/") + each.golden, 1e-9,
+                               1e-9);
   }
 }
 
@@ -227,9 +229,10 @@ TEST_CASE("a batch of sequences of different lengths and wishes gives what each 
     std::span<const Token> tokens;
     Logits wanted;
   };
-  const Wish wishes[] = {{all.first(1), Logits::last},       {all.subspan(5, 3), Logits::all}, {all, Logits::last},
-                         {all.first(0), Logits::all},        {all.subspan(9, 40), Logits::none}, {all.subspan(100, 300), Logits::all},
-                         {all.subspan(77, 1), Logits::last}};
+  const Wish wishes[] = {
+      {all.first(1), Logits::last},      {all.subspan(5, 3), Logits::all},   {all, Logits::last},
+      {all.first(0), Logits::all},       {all.subspan(9, 40), Logits::none}, {all.subspan(100, 300), Logits::all},
+      {all.subspan(77, 1), Logits::last}};
   std::vector<BasicState<double>> states, single_states;
   std::vector<BasicSequence<double>> batch;
   states.reserve(std::size(wishes));
@@ -298,8 +301,11 @@ TEST_CASE("wrong calls are refused before anything changes") {
   const auto other = load_model(shared_file("testdata/models/v4/v4-fp32.pth"));
   Workspace workspace({1});
   auto state = model.new_state();
-  const auto forward = [&](std::vector<Token> tokens, State& of) { static_cast<void>(model.forward(tokens, of, workspace)); };
-  CHECK_THROWS_WITH_AS(forward({1, 9}, state), "token: expected 0 to 8, the model's vocabulary, found 9", ArgumentError);
+  const auto forward = [&](std::vector<Token> tokens, State& of) {
+    static_cast<void>(model.forward(tokens, of, workspace));
+  };
+  CHECK_THROWS_WITH_AS(forward({1, 9}, state), "token: expected 0 to 8, the model's vocabulary, found 9",
+                       ArgumentError);
   CHECK_THROWS_WITH_AS(forward({-1}, state), doctest::Contains("found -1"), ArgumentError);
   CHECK_THROWS_AS(forward({}, state), ArgumentError);
   auto foreign = other.new_state();
@@ -310,10 +316,10 @@ TEST_CASE("wrong calls are refused before anything changes") {
   Sequence none[] = {{token, nullptr}};
   CHECK_THROWS_WITH_AS(model.forward(none, workspace), doctest::Contains("no state"), ArgumentError);
   CHECK(state == model.new_state());
-  CHECK_THROWS_WITH_AS(static_cast<void>(state.tensor("blocks.9.att.aa")), doctest::Contains("blocks.9.att.aa"), ArgumentError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(state.tensor("blocks.9.att.aa")), doctest::Contains("blocks.9.att.aa"),
+                       ArgumentError);
   // A state of the same file loaded again is a state of this model.
   auto same = load_model(shared_file("testdata/odd-valid/plain.pth")).new_state();
   forward({1}, same);
 }
-
-}
+TEST_SUITE_END();

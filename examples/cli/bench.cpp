@@ -14,9 +14,7 @@ namespace {
 
 using rwkv::Index;
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Median of the seconds that `work` takes, after one run that does not count.
 template <class Work>
@@ -32,7 +30,8 @@ double median_seconds(int n_runs, Work&& work) {
   return seconds[static_cast<std::size_t>(n_runs / 2)];
 }
 
-/// Reads a buffer far larger than the caches with all threads, each in n_streams sequential runs at once. Bytes per second.
+/// Reads a buffer far larger than the caches with all threads, each in n_streams sequential runs at once. Bytes per
+/// second.
 double measure_bandwidth(int n_streams, rwkv::Workspace& workspace) {
   constexpr Index n_words = Index{256} << 17;  // 256 MiB
   static const rwkv::Buffer<std::uint64_t> buffer(n_words);
@@ -97,7 +96,8 @@ rwkv::Checkpoint BenchCommand::make_checkpoint() const {
   if (synthetic.empty()) {
     throw rwkv::ArgumentError({.item = "bench", .expected = "--model FILE or --synthetic NAME", .found = "neither"});
   }
-  throw rwkv::ArgumentError({.item = "--synthetic", .expected = "one of " + known, .found = rwkv::in_quotes(synthetic)});
+  throw rwkv::ArgumentError(
+      {.item = "--synthetic", .expected = "one of " + known, .found = rwkv::in_quotes(synthetic)});
 }
 
 /// Weights that every token reads, in bytes and in number: all matrices but the embedding, of which it reads a row.
@@ -141,7 +141,8 @@ void BenchCommand::run() {
   std::vector<rwkv::Token> prompt;
   for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i));
   auto state = weights.new_state();
-  const double prompt_seconds = n_prompt == 0 ? 0 : median_seconds(3, [&] { weights.forward(prompt, state, workspace); });
+  const double prompt_seconds =
+      n_prompt == 0 ? 0 : median_seconds(3, [&] { weights.forward(prompt, state, workspace); });
 
   std::vector<rwkv::State> states(static_cast<std::size_t>(n_batch), weights.new_state());
   std::vector<rwkv::Token> tokens(states.size());
@@ -185,7 +186,9 @@ void BenchCommand::run() {
   for (const auto& [field, value] : result.items()) {
     char number[32];
     if (value.is_number_float()) std::snprintf(number, sizeof number, "%.3g", value.get<double>());
-    const std::string shown = value.is_number_float() ? number : value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string shown = value.is_number_float() ? number
+                              : value.is_string()     ? value.get<std::string>()
+                                                      : value.dump();
     print(field + std::string(36 - field.size(), ' ') + shown + "\n");
   }
 }
@@ -196,11 +199,19 @@ void add_bench(CLI::App& program) {
   auto command = std::make_shared<BenchCommand>();
   CLI::App& app = *program.add_subcommand("bench", "Measure speed and memory");
   auto* const model = add_model_options(app, command->model);
-  app.add_option("--synthetic", command->synthetic, "Instead of a model, random weights in the shapes of a published one: v4-169M ...")->excludes(model);
-  app.add_option("--dtype", command->dtype, "How synthetic weights are stored")->check(CLI::IsMember({"f32", "f16", "bf16"}))->capture_default_str();
-  app.add_option("--prompt", command->n_prompt, "Tokens of the prompt")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--gen", command->n_generate, "Tokens to decode, one by one")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--batch", command->n_batch, "Sequences that decode together")->check(CLI::Range(1, 4096))->capture_default_str();
+  app.add_option("--synthetic", command->synthetic,
+                 "Instead of a model, random weights in the shapes of a published one: v4-169M ...")
+      ->excludes(model);
+  app.add_option("--dtype", command->dtype, "How synthetic weights are stored")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--prompt", command->n_prompt, "Tokens of the prompt")->check(not_negative)->capture_default_str();
+  app.add_option("--gen", command->n_generate, "Tokens to decode, one by one")
+      ->check(not_negative)
+      ->capture_default_str();
+  app.add_option("--batch", command->n_batch, "Sequences that decode together")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   app.add_flag("--json", command->json, "As one JSON object");
   app.callback([command] { command->run(); });
 }

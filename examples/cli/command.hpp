@@ -36,11 +36,18 @@ struct ModelOptions {
   }
 };
 
+/// A check for counts. (That of CLI11 prints the largest double in full.)
+inline const CLI::Validator not_negative(
+    [](const std::string& text) { return text.starts_with('-') ? "must be 0 or more, not " + text : std::string(); },
+    "0 or more");
+
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
-  CLI::Option* const model = command.add_option("-m,--model", options.model, "Checkpoint: .pth, .safetensors or rwkv.cpp .bin");
+  CLI::Option* const model =
+      command.add_option("-m,--model", options.model, "Checkpoint: .pth, .safetensors or rwkv.cpp .bin");
   model->envname("RWKV_MODEL");
   command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
-  command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")->envname("RWKV_ISA");
+  command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")
+      ->envname("RWKV_ISA");
   command.add_flag("!--no-verify", options.verify, "Do not compare the checksums of a .pth: starts sooner");
   return model;
 }

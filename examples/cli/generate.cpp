@@ -52,7 +52,8 @@ std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& f
 void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens) const {
   const bool shows_progress = isatty(STDERR_FILENO) != 0 && tokens.size() > 1000;
   const bool is_read = generator.read(tokens, [&](rwkv::Index n) {
-    if (shows_progress) std::cerr << "\rreading the prompt: " << n << " of " << tokens.size() << " tokens" << std::flush;
+    if (shows_progress)
+      std::cerr << "\rreading the prompt: " << n << " of " << tokens.size() << " tokens" << std::flush;
     return is_interrupted == 0;
   });
   if (shows_progress) std::cerr << "\r\033[K" << std::flush;
@@ -94,10 +95,12 @@ void GenerateCommand::run() {
   flush();
   if (verbose) {
     const double generate_seconds = seconds() - read_seconds;
-    std::fprintf(stderr, "rwkv: %s, %d threads, seed %llu; loaded in %.2f s, read %zu tokens in %.2f s, wrote %td in %.2f s (%.1f/s)\n",
-                 std::string(rwkv::name(workspace.isa())).c_str(), workspace.n_threads(),
-                 static_cast<unsigned long long>(used_seed), load_seconds, tokens.size(), read_seconds - load_seconds,
-                 generated.n_tokens, generate_seconds, static_cast<double>(generated.n_tokens) / generate_seconds);
+    std::fprintf(
+        stderr,
+        "rwkv: %s, %d threads, seed %llu; loaded in %.2f s, read %zu tokens in %.2f s, wrote %td in %.2f s (%.1f/s)\n",
+        std::string(rwkv::name(workspace.isa())).c_str(), workspace.n_threads(),
+        static_cast<unsigned long long>(used_seed), load_seconds, tokens.size(), read_seconds - load_seconds,
+        generated.n_tokens, generate_seconds, static_cast<double>(generated.n_tokens) / generate_seconds);
   }
   if (is_interrupted != 0) throw Interrupted{};
 }
@@ -108,11 +111,15 @@ void add_generate(CLI::App& program) {
   auto command = std::make_shared<GenerateCommand>();
   CLI::App& app = *program.add_subcommand("generate", "Continue a text");
   add_model_options(app, command->model);
-  app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: the one beside the model")->envname("RWKV_TOKENIZER");
+  app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: the one beside the model")
+      ->envname("RWKV_TOKENIZER");
   auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
-  app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")->excludes(prompt);
+  app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
+      ->excludes(prompt);
   app.add_flag("!--no-echo", command->echo, "Print only what is generated, not the prompt");
-  app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")
+      ->check(not_negative)
+      ->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
   app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
   rwkv::SamplerOptions& s = command->sampling;

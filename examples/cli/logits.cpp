@@ -69,7 +69,9 @@ void add_logits(CLI::App& program) {
   add_model_options(app, command->model)->required();
   app.add_option("--tokens", command->tokens, "Token ids separated by commas, or @FILE")->required();
   app.add_option("--mode", command->mode, "How they are read: step, sequence or chunk:N")->capture_default_str();
-  app.add_option("--scalar", command->scalar, "Precision: float or double")->check(CLI::IsMember({"float", "double"}))->capture_default_str();
+  app.add_option("--scalar", command->scalar, "Precision: float or double")
+      ->check(CLI::IsMember({"float", "double"}))
+      ->capture_default_str();
   app.add_option("--state-in", command->state_in, "State to begin with (safetensors)");
   app.add_option("--state-out", command->state_out, "Where to write the state after the last token");
   app.add_option("--out", command->out, "Where to write the tensor 'logits', [T, n_vocab] (safetensors)")->required();

@@ -61,9 +61,9 @@ int report(std::string_view message) {
 
 int run(int argc, char** argv) {
   CLI::App program("Runs RWKV language models on this computer's processor.", "rwkv");
-  program.set_version_flag("--version", std::to_string(RWKV_VERSION_MAJOR) + "." + std::to_string(RWKV_VERSION_MINOR) + "." +
-                                            std::to_string(RWKV_VERSION_PATCH));
-  program.require_subcommand(1);
+  program.set_version_flag("--version", std::to_string(RWKV_VERSION_MAJOR) + "." + std::to_string(RWKV_VERSION_MINOR) +
+                                            "." + std::to_string(RWKV_VERSION_PATCH));
+  program.require_subcommand(0, 1);
   cli::add_generate(program);
   cli::add_logits(program);
   cli::add_tokenize(program);
@@ -76,6 +76,10 @@ int run(int argc, char** argv) {
     std::string command = "rwkv";
     for (const CLI::App* each : program.get_subcommands()) command += " " + each->get_name();
     report(std::string(error.what()) + " (see " + command + " --help)");
+    return exit_usage;
+  }
+  if (program.get_subcommands().empty()) {
+    report("a command is missing: generate, logits, tokenize, inspect or bench (see rwkv --help)");
     return exit_usage;
   }
   cli::flush();

@@ -24,8 +24,10 @@ struct TokenizeCommand {
 
 void add_tokenize(CLI::App& program) {
   auto command = std::make_shared<TokenizeCommand>();
-  CLI::App& app = *program.add_subcommand("tokenize", "Text on standard input to token ids on standard output, or back");
-  app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: every byte is a token")->envname("RWKV_TOKENIZER");
+  CLI::App& app =
+      *program.add_subcommand("tokenize", "Text on standard input to token ids on standard output, or back");
+  app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: every byte is a token")
+      ->envname("RWKV_TOKENIZER");
   app.add_flag("--decode", command->decode, "From ids, separated by spaces or commas, to text");
   app.callback([command] { command->run(); });
 }

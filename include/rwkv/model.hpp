@@ -24,9 +24,9 @@ enum class Logits { none, last, all };
 /// What one sequence brings to a forward pass, and what it gets.
 template <class Scalar>
 struct BasicSequence {
-  std::span<const Token> tokens;       ///< read in this order; one, or many
-  BasicState<Scalar>* state;           ///< what was read before; updated. Different for each sequence of a batch
-  Logits wanted = Logits::last;        ///< no tokens, no logits
+  std::span<const Token> tokens;      ///< read in this order; one, or many
+  BasicState<Scalar>* state;          ///< what was read before; updated. Different for each sequence of a batch
+  Logits wanted = Logits::last;       ///< no tokens, no logits
   MatrixView<const Scalar> logits{};  ///< out: [0, 1 or T, n_vocab], in the workspace until its next forward pass
 };
 
@@ -34,10 +34,10 @@ struct BasicSequence {
 /// Workspace.
 template <class Scalar>
 class BasicModel {
- public:
+public:
   /// The weights stay where the checkpoint has them, and are kept alive.
-  /// Throws ModelError naming the tensor if one is missing, unknown or of the wrong shape, and UnsupportedError if it is
-  /// a kind of RWKV that this version does not run.
+  /// Throws ModelError naming the tensor if one is missing, unknown or of the wrong shape, and UnsupportedError if it
+  /// is a kind of RWKV that this version does not run.
   explicit BasicModel(const Checkpoint& checkpoint) : data_(std::make_shared<const Data>(checkpoint)) {}
 
   [[nodiscard]] const Config& config() const noexcept { return data_->config; }
@@ -48,7 +48,8 @@ class BasicModel {
   /// Reads tokens, updates the state, and returns the logits after the last one: n_vocab values in the workspace, valid
   /// until its next forward pass.
   /// Throws ArgumentError, and changes nothing, if there are no tokens or one is outside the vocabulary.
-  std::span<const Scalar> forward(std::span<const Token> tokens, BasicState<Scalar>& state, Workspace& workspace) const {
+  std::span<const Scalar> forward(std::span<const Token> tokens, BasicState<Scalar>& state,
+                                  Workspace& workspace) const {
     if (tokens.empty()) throw ArgumentError({.item = "forward", .expected = "at least one token", .found = "none"});
     BasicSequence<Scalar> sequence{tokens, &state};
     forward(std::span(&sequence, 1), workspace);
@@ -75,7 +76,7 @@ class BasicModel {
     visit([&](const auto& network) { network.apply_head(x, logits, workspace); });
   }
 
- private:
+private:
   struct Data {
     explicit Data(const Checkpoint& checkpoint) : config(detect(checkpoint)), network(load(checkpoint)) {}
 
@@ -124,7 +125,9 @@ void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspa
   check(batch);
   const auto n_logits = [](const BasicSequence<Scalar>& sequence) {
     const auto n_tokens = static_cast<Index>(sequence.tokens.size());
-    return sequence.wanted == Logits::all ? n_tokens : sequence.wanted == Logits::last ? std::min<Index>(n_tokens, 1) : 0;
+    return sequence.wanted == Logits::all    ? n_tokens
+           : sequence.wanted == Logits::last ? std::min<Index>(n_tokens, 1)
+                                             : 0;
   };
   Index n_rows = 0;
   for (const auto& sequence : batch) n_rows += n_logits(sequence);
@@ -167,7 +170,8 @@ void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Worksp
   const auto x = frame.template matrix<Scalar>(pass.n_rows, n_embd);
   visit([&](const auto& network) {
     network.embed({pass.tokens, static_cast<std::size_t>(pass.n_rows)}, x, workspace);
-    network.apply_layers(0, config().n_layer, x, {{pass.segments, static_cast<std::size_t>(pass.n_segments)}, workspace});
+    network.apply_layers(0, config().n_layer, x,
+                         {{pass.segments, static_cast<std::size_t>(pass.n_segments)}, workspace});
     if (pass.n_wanted == 0) return;
     const auto wanted = frame.template matrix<Scalar>(pass.n_wanted, n_embd);
     for (Index i = 0; i < pass.n_wanted; ++i) std::copy_n(x.row(pass.wanted_rows[i]), n_embd, wanted.row(i));

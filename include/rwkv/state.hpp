@@ -18,7 +18,7 @@ RWKV_NAMESPACE_BEGIN
 
 /// The tensors that a State consists of, one after the other in one array. Layers add theirs when they are made.
 class StateLayout {
- public:
+public:
   struct Entry {
     std::string name;  ///< "blocks.0.att.aa"
     Shape shape;
@@ -42,7 +42,7 @@ class StateLayout {
 
   friend bool operator==(const StateLayout& a, const StateLayout& b) { return &a == &b || a.entries_ == b.entries_; }
 
- private:
+private:
   std::vector<Entry> entries_;
   Index size_ = 0;
 };
@@ -50,9 +50,10 @@ class StateLayout {
 /// A value: a copy is a fork of the sequence, and copying to a State of the same model allocates nothing.
 template <class Scalar>
 class BasicState {
- public:
+public:
   /// The State before the first token.
-  explicit BasicState(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layout)), values_(layout_->size()) {
+  explicit BasicState(std::shared_ptr<const StateLayout> layout)
+      : layout_(std::move(layout)), values_(layout_->size()) {
     reset();
   }
 
@@ -80,7 +81,7 @@ class BasicState {
     return std::ranges::equal(a.values(), b.values());
   }
 
- private:
+private:
   const StateLayout::Entry& find(std::string_view name) const {
     for (const StateLayout::Entry& entry : layout_->entries()) {
       if (entry.name == name) return entry;

@@ -17,15 +17,16 @@
 RWKV_NAMESPACE_BEGIN
 
 struct WorkspaceOptions {
-  int n_threads = 0;             ///< 0: one for each processor this process may use
+  int n_threads = 0;            ///< 0: one for each processor this process may use
   std::optional<Isa> isa = {};  ///< the fastest this processor has
 };
 
-/// Threads, kernels and scratch memory. One for each thread that computes; it may serve any number of models and states.
+/// Threads, kernels and scratch memory. One for each thread that computes; it may serve any number of models and
+/// states.
 ///
 /// Scratch is kept between calls, so that the second call of a kind allocates nothing.
 class Workspace {
- public:
+public:
   /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
   explicit Workspace(const WorkspaceOptions& options = {})
       : threads_(options.n_threads == 0 ? n_processors() : options.n_threads),
@@ -49,7 +50,7 @@ class Workspace {
 
   /// Scratch that is taken while a Frame lives is free again when it ends. Frames nest.
   class Frame {
-   public:
+  public:
     explicit Frame(Workspace& workspace) noexcept : workspace_(workspace), used_(workspace.used_) {}
     Frame(const Frame&) = delete;
     Frame& operator=(const Frame&) = delete;
@@ -65,7 +66,7 @@ class Workspace {
       return {take<T>(n_rows * n_cols), n_rows, n_cols};
     }
 
-   private:
+  private:
     Workspace& workspace_;
     Index used_;
   };
@@ -85,7 +86,7 @@ class Workspace {
     return sum;
   }
 
- private:
+private:
   // A stack over a list of chunks. Positions count through all of them; a chunk with too little room left is skipped.
   // When everything is free again, several chunks become one, made at the next request, that would have held it all.
   std::byte* take_bytes(Index n) {
@@ -97,7 +98,8 @@ class Workspace {
       if (begin + n <= chunk.size()) return use(chunk.data() + begin, chunk_begin + begin + n);
       chunk_begin += chunk.size();
     }
-    chunks_.emplace_back(std::max(n, chunks_.empty() ? peak_ : chunk_begin));  // one more chunk at least doubles the room
+    chunks_.emplace_back(
+        std::max(n, chunks_.empty() ? peak_ : chunk_begin));  // one more chunk at least doubles the room
     return use(chunks_.back().data(), chunk_begin + n);
   }
 

@@ -28,9 +28,16 @@ struct Run {
 template <class Scalar>
 Run<Scalar> random_run(Index n_tokens, Index n_channels, double key_scale = 2.0) {
   const auto n = static_cast<std::size_t>(n_channels);
-  Run<Scalar> run{n_tokens, n_channels, random_values<Scalar>(n_channels, 1), random_values<Scalar>(n_channels, 2),
-                  random_values<Scalar>(n_tokens * n_channels, 3, key_scale), random_values<Scalar>(n_tokens * n_channels, 4),
-                  {}, std::vector<Scalar>(n), std::vector<Scalar>(n), std::vector<Scalar>(n, Scalar(wkv_empty_exponent))};
+  Run<Scalar> run{n_tokens,
+                  n_channels,
+                  random_values<Scalar>(n_channels, 1),
+                  random_values<Scalar>(n_channels, 2),
+                  random_values<Scalar>(n_tokens * n_channels, 3, key_scale),
+                  random_values<Scalar>(n_tokens * n_channels, 4),
+                  {},
+                  std::vector<Scalar>(n),
+                  std::vector<Scalar>(n),
+                  std::vector<Scalar>(n, Scalar(wkv_empty_exponent))};
   for (Scalar& w : run.w) w = -std::exp(w);
   return run;
 }
@@ -84,8 +91,8 @@ double state_difference(const Run<Scalar>& run, const Golden& golden) {
   return largest;
 }
 
-/// Outputs: the bound of the case. State: the exponent is a running sum of up to T decays, each of which may round by half
-/// a unit of it, and an error of the exponent is a relative error of the sums.
+/// Outputs: the bound of the case. State: the exponent is a running sum of up to T decays, each of which may round by
+/// half a unit of it, and an error of the exponent is a relative error of the sums.
 template <class Scalar>
 void check_golden(const std::string& name, double output_bound) {
   const Golden golden("testdata/ops/" + name + ".safetensors");
@@ -109,12 +116,12 @@ void check_golden(const std::string& name, double output_bound) {
 
 }  // namespace
 
-TEST_SUITE("arch/wkv") {
+TEST_SUITE_BEGIN("arch/wkv");
 
 TEST_CASE("float: every way on every instruction set gives the operator goldens") {
   RWKV_NEEDS_SHARED();
-  // Twice what the original kernel loses when it is compiled for float (maxdiff_same_kernel_float32 of ops/manifest.json):
-  // the scan adds up its exponents in another order.
+  // Twice what the original kernel loses when it is compiled for float (maxdiff_same_kernel_float32 of
+  // ops/manifest.json): the scan adds up its exponents in another order.
   check_golden<float>("wkv4-normal", 2 * 2.11e-6);
   check_golden<float>("wkv4-extreme", 2 * 2.80e-5);
   check_golden<float>("wkv4-long", 2 * 3.26e-5);
@@ -214,5 +221,4 @@ TEST_CASE("the first token gives its own value exactly, and the output may repla
   recurrent(call, workspace);
   CHECK(in_place.v == run.y);
 }
-
-}
+TEST_SUITE_END();

@@ -5,7 +5,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE("core/buffer") {
+TEST_SUITE_BEGIN("core/buffer");
 
 TEST_CASE("a new buffer is zero and starts on a cache line") {
   for (const Index size : {1, 3, 100}) {
@@ -31,5 +31,4 @@ TEST_CASE("copies are deep, moves leave nothing behind, assignment of equal size
   CHECK(c[2] == 3);
   CHECK(a.size() == 0);  // NOLINT(bugprone-use-after-move): the state after a move is documented
 }
-
-}
+TEST_SUITE_END();

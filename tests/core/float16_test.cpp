@@ -7,7 +7,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE("core/float16") {
+TEST_SUITE_BEGIN("core/float16");
 
 TEST_CASE("f16: every finite pattern widens and narrows to itself") {
   for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
@@ -32,15 +32,15 @@ TEST_CASE("f16: values of IEEE 754 binary16") {
 }
 
 TEST_CASE("f16: narrowing rounds to the nearest, ties to even") {
-  CHECK(f32_to_f16(1.0f + 0x1p-11f) == 0x3c00);              // a tie between 0x3c00 and 0x3c01
-  CHECK(f32_to_f16(1.0f + 3 * 0x1p-11f) == 0x3c02);          // a tie between 0x3c01 and 0x3c02
-  CHECK(f32_to_f16(1.0f + 0x1p-11f + 0x1p-20f) == 0x3c01);   // just above a tie
+  CHECK(f32_to_f16(1.0f + 0x1p-11f) == 0x3c00);             // a tie between 0x3c00 and 0x3c01
+  CHECK(f32_to_f16(1.0f + 3 * 0x1p-11f) == 0x3c02);         // a tie between 0x3c01 and 0x3c02
+  CHECK(f32_to_f16(1.0f + 0x1p-11f + 0x1p-20f) == 0x3c01);  // just above a tie
   CHECK(f32_to_f16(65519.996f) == 0x7bff);
   CHECK(f32_to_f16(65520.0f) == 0x7c00);
-  CHECK(f32_to_f16(0x1p-25f) == 0x0000);                     // a tie between 0 and the smallest subnormal
+  CHECK(f32_to_f16(0x1p-25f) == 0x0000);  // a tie between 0 and the smallest subnormal
   CHECK(f32_to_f16(0x1.000002p-25f) == 0x0001);
-  CHECK(f32_to_f16(0x1.ff8p-15f) == 0x03ff);                 // the largest subnormal
-  CHECK(f32_to_f16(0x1.ffcp-15f) == 0x0400);                 // a tie that rounds up into the normal range
+  CHECK(f32_to_f16(0x1.ff8p-15f) == 0x03ff);  // the largest subnormal
+  CHECK(f32_to_f16(0x1.ffcp-15f) == 0x0400);  // a tie that rounds up into the normal range
 }
 
 TEST_CASE("bf16: every pattern widens and narrows to itself, ties go to even") {
@@ -57,5 +57,4 @@ TEST_CASE("bf16: every pattern widens and narrows to itself, ties go to even") {
   CHECK(f32_to_bf16(1.0f + 3 * 0x1p-8f) == 0x3f82);
   CHECK(f32_to_bf16(std::numeric_limits<float>::max()) == 0x7f80);
 }
-
-}
+TEST_SUITE_END();

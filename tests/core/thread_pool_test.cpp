@@ -8,7 +8,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE("core/thread_pool") {
+TEST_SUITE_BEGIN("core/thread_pool");
 
 TEST_CASE("shares follow each other, cover everything, and are cut at multiples of the grain") {
   for (const Index n : {0, 1, 7, 64, 1000}) {
@@ -62,7 +62,8 @@ TEST_CASE("an exception of any worker reaches the caller, and the pool goes on")
   for (int thrower = 0; thrower < 3; ++thrower) {
     CHECK_THROWS_WITH_AS(pool.run([&](int worker) {
       if (worker == thrower) throw std::runtime_error("from a worker");
-    }), "from a worker", std::runtime_error);
+    }),
+                         "from a worker", std::runtime_error);
   }
   std::atomic<int> n_calls = 0;
   pool.run([&](int) { ++n_calls; });
@@ -73,5 +74,4 @@ TEST_CASE("no threads and absurdly many are refused") {
   CHECK_THROWS_WITH_AS(ThreadPool(0), doctest::Contains("found 0"), ArgumentError);
   CHECK_THROWS_AS(ThreadPool(100000), ArgumentError);
 }
-
-}
+TEST_SUITE_END();

@@ -27,7 +27,7 @@ private:
 
 }  // namespace
 
-TEST_SUITE("io/atomic_file") {
+TEST_SUITE_BEGIN("io/atomic_file");
 
 TEST_CASE("the file appears with commit, and then alone") {
   const TemporaryFolder folder;
@@ -75,5 +75,4 @@ TEST_CASE("a rename that fails leaves nothing behind") {
   }
   CHECK(folder.names() == std::vector<std::string>{"x"});
 }
-
-}
+TEST_SUITE_END();

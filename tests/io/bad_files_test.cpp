@@ -36,7 +36,8 @@ std::string bad_file(const std::string& name) { return shared_file("testdata/bad
 
 /// Valid containers: what is wrong is the model in them, which is not a matter of reading files.
 bool may_be_opened(const std::string& name) {
-  return name.starts_with("model-") || name == "dtype-int64.pth" || name == "st-missing-tensor.safetensors";
+  return name.starts_with("model-") || name == "dtype-int64.pth" || name == "st-missing-tensor.safetensors" ||
+         name == "st-hole.safetensors";  // bytes of no tensor are let be
 }
 
 /// Opens the variants of a file that `change` makes, n of them; each must be opened or refused with an Error.
@@ -63,7 +64,7 @@ const std::string small_files[] = {
 
 }  // namespace
 
-TEST_SUITE("io/bad_files") {
+TEST_SUITE_BEGIN("io/bad_files");
 
 TEST_CASE("every bad file of the reference data is refused in one line that names it") {
   RWKV_NEEDS_SHARED();
@@ -141,7 +142,6 @@ TEST_CASE("the errors are of the right kind and name the culprit") {
            Case{"stride-overflow.pth", "FormatError", "'blocks.0.att.key.weight': reaches out of its storage"},
            Case{"stride-wrong-count.pth", "FormatError", "shape and strides differ"},
            Case{"st-overlap.safetensors", "FormatError", "overlaps"},
-           Case{"st-hole.safetensors", "FormatError", "belong to no tensor"},
            Case{"st-header-ffff.safetensors", "FormatError", "18446744073709551615"},
            Case{"st-header-not-json.safetensors", "FormatError", "not valid JSON"},
            Case{"st-header-deep.safetensors", "FormatError", "may not be a list"},
@@ -233,5 +233,4 @@ TEST_CASE("pickles and directories with changed bytes, behind checksums that do 
   }
   CHECK(!std::filesystem::exists("/tmp/PWNED_rwkv"));
 }
-
-}
+TEST_SUITE_END();

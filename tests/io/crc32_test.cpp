@@ -21,7 +21,7 @@ std::uint32_t slow_crc32(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-TEST_SUITE("io/crc32") {
+TEST_SUITE_BEGIN("io/crc32");
 
 TEST_CASE("the check value of the catalogue of CRCs") {
   // CRC-32/ISO-HDLC in Greg Cook's catalogue: the CRC of these nine digits.
@@ -40,5 +40,4 @@ TEST_CASE("every length and alignment agrees with the definition") {
     }
   }
 }
-
-}
+TEST_SUITE_END();

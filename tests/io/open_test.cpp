@@ -34,7 +34,7 @@ using Names = std::vector<std::string>;
 
 }  // namespace
 
-TEST_SUITE("io/open") {
+TEST_SUITE_BEGIN("io/open");
 
 TEST_CASE("prefixes of training frameworks are removed, all of them") {
   const Names expected{"emb.weight", "blocks.0.ln1.weight", "head.weight"};
@@ -118,5 +118,4 @@ TEST_CASE("one model is the same in every container") {
   CHECK(open_checkpoint(shared_file("testdata/odd-valid/ggmf-fp32.bin")).entries().size() ==
         open_checkpoint(shared_file("testdata/odd-valid/plain.pth")).entries().size());
 }
-
-}
+TEST_SUITE_END();

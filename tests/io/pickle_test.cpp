@@ -26,7 +26,7 @@ Type parse_as(const std::string& bytes) {
 
 }  // namespace
 
-TEST_SUITE("io/pickle") {
+TEST_SUITE_BEGIN("io/pickle");
 
 TEST_CASE("numbers of every width") {
   CHECK(parse_as<std::int64_t>("K\xff."s) == 255);
@@ -131,5 +131,4 @@ TEST_CASE("random opcodes give a graph or an error") {
   }
   CHECK(n_graphs > 20);  // most are nonsense, some are not
 }
-
-}
+TEST_SUITE_END();

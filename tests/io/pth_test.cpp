@@ -44,7 +44,7 @@ Checkpoint read_shared(const std::string& name) { return read_pth(map(shared_fil
 
 }  // namespace
 
-TEST_SUITE("io/pth") {
+TEST_SUITE_BEGIN("io/pth");
 
 TEST_CASE("a row-major tensor is a view into the file") {
   const TemporaryFile file(".pth");
@@ -238,5 +238,4 @@ TEST_CASE("whole modules and foreign globals are refused") {
   CHECK_THROWS_WITH_AS(read_shared("spec/golden/formats/refuse_global.pth"), doctest::Contains("'builtins.print'"),
                        FormatError);
 }
-
-}
+TEST_SUITE_END();

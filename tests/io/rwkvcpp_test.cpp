@@ -49,7 +49,7 @@ Checkpoint read_shared(const std::string& name) { return read_rwkvcpp(map(shared
 
 }  // namespace
 
-TEST_SUITE("io/rwkvcpp") {
+TEST_SUITE_BEGIN("io/rwkvcpp");
 
 TEST_CASE("tensors in place, dims slowest first") {
   const Checkpoint checkpoint = read_with(tensor("head.weight", {3, 2}, std::string(12, 'x'), 1));
@@ -154,7 +154,8 @@ TEST_CASE("the reference files of RWKV-4 hold the official tensors") {
       CAPTURE(name);
       const TensorView& other = found.at(name);
       if (name.ends_with(".time_decay")) {
-        // The converter takes exp in float: 1.5 units in the last place, relative, which is absolute in the logarithm.
+        // The converter takes exp in float: 1.5 units in the last place, relative, which is absolute in the
+        // logarithm.
         CHECK(max_abs_difference(read_all<double>(other), read_all<double>(tensor)) < 1.5 * 0x1p-23);
       } else {
         CHECK(bytes_of(other) == bytes_of(tensor));  // shapes differ: the converter drops the axes of length 1
@@ -186,5 +187,4 @@ TEST_CASE("every reference file is read or refused as quantised") {
   CHECK(n_read == 16);
   CHECK(n_quantised == 11);
 }
-
-}
+TEST_SUITE_END();

@@ -28,7 +28,7 @@ void check_refused(const std::string& header, std::size_t n_bytes, const char* p
 
 }  // namespace
 
-TEST_SUITE("io/safetensors") {
+TEST_SUITE_BEGIN("io/safetensors");
 
 TEST_CASE("what is written is read again: every type, scalars, empty tensors, metadata, escapes") {
   Checkpoint checkpoint;
@@ -129,15 +129,15 @@ TEST_CASE("duplicate keys are refused on every level") {
   check_refused(R"({"__metadata__":{},"__metadata__":{}})", 0, "'__metadata__' occurs twice");
 }
 
-TEST_CASE("tensors cover the data exactly") {
+TEST_CASE("tensors lie in the data and do not overlap, and bytes of no tensor are let be") {
   const auto entry = [](const std::string& name, const std::string& shape, std::uint64_t begin, std::uint64_t end) {
     return "\"" + name + "\":{\"dtype\":\"U8\",\"shape\":" + shape + ",\"data_offsets\":[" + std::to_string(begin) +
            "," + std::to_string(end) + "]}";
   };
   const auto a = entry("a", "[2]", 0, 2), b = entry("b", "[3]", 2, 5);
   CHECK_NOTHROW(read_header("{" + b + "," + a + "," + entry("c", "[0]", 2, 2) + "}", 5));
-  check_refused("{" + a + "," + b + "}", 6, "bytes at the end");
-  check_refused("{" + b + "}", 5, "'b': bytes before it belong to no tensor");
+  CHECK_NOTHROW(read_header("{" + a + "," + b + "}", 6));
+  CHECK_NOTHROW(read_header("{" + b + "}", 5));
   check_refused("{" + a + "," + entry("b", "[3]", 1, 4) + "}", 4, "'b': overlaps");
   check_refused("{" + a + "," + entry("b", "[2]", 0, 2) + "}", 2, "overlaps");
   check_refused("{" + a + "}", 1, "'a': data_offsets reach out of the data");
@@ -189,5 +189,4 @@ TEST_CASE("a reference model survives writing and reading") {
     CHECK(again.metadata() == checkpoint.metadata());
   }
 }
-
-}
+TEST_SUITE_END();

@@ -12,7 +12,7 @@ ZipArchive open_zip(const std::string& file) { return ZipArchive("test.zip", byt
 
 }  // namespace
 
-TEST_SUITE("io/zip") {
+TEST_SUITE_BEGIN("io/zip");
 
 TEST_CASE("entries are found by name, in place, with and without zip64") {
   for (const bool is_zip64 : {false, true}) {
@@ -100,5 +100,4 @@ TEST_CASE("no cut of a file is accepted") {
     CHECK_THROWS_AS(open_zip(file.substr(0, size)), FormatError);
   }
 }
-
-}
+TEST_SUITE_END();

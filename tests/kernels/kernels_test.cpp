@@ -53,7 +53,7 @@ double dot_bound(double magnitude, Index n) { return (static_cast<double>(n) + 2
 
 }  // namespace
 
-TEST_SUITE("kernels") {
+TEST_SUITE_BEGIN("kernels");
 
 TEST_CASE("gemv and gemm are the exact product within the rounding of a float sum, for every length and dtype") {
   for (const KernelTable<float>& table : available_tables()) {
@@ -76,7 +76,8 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
             double sum = 0;
             double magnitude = 0;
             for (Index k = 0; k < n_in; ++k) {
-              const double product = weight.at(o * n_in + k) * static_cast<double>(x[static_cast<std::size_t>(t * n_in + k)]);
+              const double product =
+                  weight.at(o * n_in + k) * static_cast<double>(x[static_cast<std::size_t>(t * n_in + k)]);
               sum += product;
               magnitude += std::abs(product);
             }
@@ -141,7 +142,8 @@ TEST_CASE("element-wise kernels follow their formulas at every length") {
       const auto c = random_values<float>(n, seed + 200);
       const auto check = [&](const std::vector<float>& y, auto formula, double bound) {
         for (std::size_t i = 0; i < y.size(); ++i) {
-          const double expected = formula(static_cast<double>(a[i]), static_cast<double>(b[i]), static_cast<double>(c[i]));
+          const double expected =
+              formula(static_cast<double>(a[i]), static_cast<double>(b[i]), static_cast<double>(c[i]));
           CHECK(std::abs(y[i] - expected) <= bound);
         }
       };
@@ -149,15 +151,19 @@ TEST_CASE("element-wise kernels follow their formulas at every length") {
       // Values up to about 10 in size and three roundings each: 10 * 3 * 2^-24 = 1.8e-6; squares up to 100.
       std::vector<float> y(a.size());
       table.mix(a.data(), b.data(), c.data(), y.data(), n);
-      check(y, [](double x, double before, double mu) { return x * mu + before * (1 - mu); }, 1e-5);
+      check(
+          y, [](double x, double before, double mu) { return x * mu + before * (1 - mu); }, 1e-5);
       y = a;
       table.add(y.data(), b.data(), n);
-      check(y, [](double x, double z, double) { return x + z; }, 2e-6);
+      check(
+          y, [](double x, double z, double) { return x + z; }, 2e-6);
       table.gate(a.data(), b.data(), y.data(), n);
-      check(y, [&](double gate, double z, double) { return sigmoid(gate) * z; }, 4e-6);
+      check(
+          y, [&](double gate, double z, double) { return sigmoid(gate) * z; }, 4e-6);
       y = a;
       table.relu_squared(y.data(), n);
-      check(y, [](double x, double, double) { return x > 0 ? x * x : 0; }, 1e-5);
+      check(
+          y, [](double x, double, double) { return x > 0 ? x * x : 0; }, 1e-5);
     }
   }
 }
@@ -178,7 +184,8 @@ TEST_CASE("layer norm is mean 0 and variance 1, scaled and shifted, even for row
         std::vector<float> y(x.size());
         table.layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, y.data(), n);
         // The mean is off by up to n/count+4 roundings of numbers of size |offset|+3, and so is every centred value.
-        const double bound = (8 + static_cast<double>(n) / 4) * 0x1p-24 * (offset + 3) * 4 / std::sqrt(variance + 1e-5) + 2e-6;
+        const double bound =
+            (8 + static_cast<double>(n) / 4) * 0x1p-24 * (offset + 3) * 4 / std::sqrt(variance + 1e-5) + 2e-6;
         for (std::size_t i = 0; i < x.size(); ++i) {
           const double expected = (x[i] - mean) / std::sqrt(variance + 1e-5) * weight[i] + bias[i];
           CHECK(std::abs(y[i] - expected) <= bound);
@@ -209,8 +216,8 @@ TEST_CASE("sigmoid saturates without overflow and keeps NaN") {
 
 TEST_CASE("names of instruction sets are read back, others are refused with the list") {
   for (const Isa isa : all_isas) CHECK(isa_from_name(name(isa)) == isa);
-  CHECK_THROWS_WITH_AS(static_cast<void>(isa_from_name("sse9")), doctest::Contains("scalar, avx2, avx512"), ArgumentError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(isa_from_name("sse9")), doctest::Contains("scalar, avx2, avx512"),
+                       ArgumentError);
   CHECK(is_available(Isa::scalar));
 }
-
-}
+TEST_SUITE_END();

@@ -19,7 +19,7 @@ double largest(const Matrix& difference) { return difference.cwiseAbs().maxCoeff
 
 }  // namespace
 
-TEST_SUITE("nn/reference") {
+TEST_SUITE_BEGIN("nn/reference");
 
 TEST_CASE("AFT with a bias of (t - 1 - i) w for the past and u for the present is WKV") {
   const Matrix k = random_matrix(30, 4, 1), v = random_matrix(30, 4, 2);
@@ -29,8 +29,8 @@ TEST_CASE("AFT with a bias of (t - 1 - i) w for the past and u for the present i
 }
 
 TEST_CASE("AFT with the bias -(t - i) w of the papers is WKV whose present has the bonus u = -w") {
-  // e^{-(t-i) w} = e^{-w} e^{-(t-1-i) w}: a factor common to numerator and denominator once the present has it too, with
-  // a bonus of +w for its missing step: -(t-t) w = 0 = -w + w.
+  // e^{-(t-i) w} = e^{-w} e^{-(t-1-i) w}: a factor common to numerator and denominator once the present has it too,
+  // with a bonus of +w for its missing step: -(t-t) w = 0 = -w + w.
   const Matrix k = random_matrix(30, 4, 1), v = random_matrix(30, 4, 2);
   const Vector w = random_matrix(4, 1, 3).array().exp();
   const auto bias = [&](Index t, Index i, Index c) { return -static_cast<double>(t - i) * w(c); };
@@ -75,5 +75,4 @@ TEST_CASE("keys far beyond the range of exp do not overflow") {
   CHECK(reference::wkv(w, u, k, v).allFinite());
   CHECK(reference::time_softmax(k).allFinite());
 }
-
-}
+TEST_SUITE_END();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Replaces the global allocation functions by ones that count. In a file of its own, so that compilers do not inline one
-// of a pair and then warn of the mismatch.
+// Replaces the global allocation functions by ones that count. In a file of its own, so that compilers do not inline
+// one of a pair and then warn of the mismatch.
 #include "support/count_allocations.hpp"
 
 #include <atomic>

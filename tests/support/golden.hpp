@@ -13,7 +13,7 @@ namespace rwkv_test {
 
 /// Named arrays of a `.safetensors` file of the reference data.
 class Golden {
- public:
+public:
   explicit Golden(const std::string& name)
       : checkpoint_(rwkv::read_safetensors(std::make_shared<const rwkv::MappedFile>(shared_file(name)))) {}
 
@@ -35,7 +35,7 @@ class Golden {
     return tokens;
   }
 
- private:
+private:
   rwkv::Checkpoint checkpoint_;
 };
 

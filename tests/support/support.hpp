@@ -30,7 +30,7 @@ inline std::string shared_file(const std::string& name) { return std::string(RWK
 
 /// A fresh path in the temporary folder; the file is removed with the object.
 class TemporaryFile {
- public:
+public:
   explicit TemporaryFile(const std::string& suffix) {
     static int counter = 0;
     path_ = (std::filesystem::temp_directory_path() /
@@ -42,7 +42,7 @@ class TemporaryFile {
   ~TemporaryFile() { std::filesystem::remove(path_); }
   [[nodiscard]] const std::string& path() const { return path_; }
 
- private:
+private:
   std::string path_;
 };
 
@@ -82,10 +82,10 @@ std::vector<Scalar> random_values(rwkv::Index n, std::uint64_t seed, double scal
 }  // namespace rwkv_test
 
 /// Ends a test case that needs the reference data when it is absent; ctest then lists the test as skipped.
-#define RWKV_NEEDS_SHARED()                                                                         \
-  do {                                                                                              \
-    if (!std::filesystem::exists(rwkv_test::shared_file("testdata/README.md"))) {                   \
-      std::printf("SKIPPED: no reference data at RWKV_TESTDATA=%s\n", RWKV_TESTDATA);               \
-      return;                                                                                       \
-    }                                                                                               \
+#define RWKV_NEEDS_SHARED()                                                           \
+  do {                                                                                \
+    if (!std::filesystem::exists(rwkv_test::shared_file("testdata/README.md"))) {     \
+      std::printf("SKIPPED: no reference data at RWKV_TESTDATA=%s\n", RWKV_TESTDATA); \
+      return;                                                                         \
+    }                                                                                 \
   } while (false)

@@ -5,7 +5,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE("text/byte_tokenizer") {
+TEST_SUITE_BEGIN("text/byte_tokenizer");
 
 TEST_CASE("every byte is its own token, and comes back") {
   const ByteTokenizer tokenizer;
@@ -33,5 +33,4 @@ TEST_CASE("ids that do not exist have no bytes, and no text has no tokens") {
 TEST_CASE("the prompt of the rwkv.cpp test") {
   CHECK(ByteTokenizer().encode("\"in") == std::vector<Token>{34, 105, 110});
 }
-
-}
+TEST_SUITE_END();

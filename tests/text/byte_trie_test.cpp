@@ -17,7 +17,7 @@ ByteTrie make_trie(const std::map<std::string, Token>& tokens) {
 
 }  // namespace
 
-TEST_SUITE("text/byte_trie") {
+TEST_SUITE_BEGIN("text/byte_trie");
 
 TEST_CASE("the longest token wins, also where a longer one begins and breaks off") {
   const ByteTrie trie = make_trie({{"a", 7}, {"abcd", 8}, {"b", 9}});
@@ -61,5 +61,4 @@ TEST_CASE("random vocabularies match as a search through all tokens does") {
     }
   }
 }
-
-}
+TEST_SUITE_END();

@@ -25,7 +25,8 @@ struct Fixture {
 State state_after(const std::string& text) {
   Workspace workspace({1});
   auto state = noise().new_state();
-  for (const Token token : ByteTokenizer().encode(text)) static_cast<void>(noise().forward(std::span(&token, 1), state, workspace));
+  for (const Token token : ByteTokenizer().encode(text))
+    static_cast<void>(noise().forward(std::span(&token, 1), state, workspace));
   return state;
 }
 
@@ -33,7 +34,7 @@ double difference(const State& a, const State& b) { return rwkv_test::max_abs_di
 
 }  // namespace
 
-TEST_SUITE("text/generator") {
+TEST_SUITE_BEGIN("text/generator");
 
 TEST_CASE("the same seed writes the same text, and the state has read exactly what is there") {
   Fixture first, second;
@@ -59,7 +60,8 @@ TEST_CASE("a stop text is not shown, and the state is rewound to just before it"
   Fixture free;
   free.generator.read("Once");
   const std::string whole = free.generator.generate({.max_tokens = 60}).text;
-  // Every substring of the text is a stop text that does come, and crosses the borders of the tokens, which are bytes.
+  // Every substring of the text is a stop text that does come, and crosses the borders of the tokens, which are
+  // bytes.
   for (std::size_t first = 0; first + 4 <= whole.size(); first += 3) {
     for (const std::size_t length : {1, 2, 4}) {
       const std::string stop = whole.substr(first, length);
@@ -67,10 +69,11 @@ TEST_CASE("a stop text is not shown, and the state is rewound to just before it"
       Fixture fixture;
       fixture.generator.read("Once");
       std::string shown;
-      const Generated result = fixture.generator.generate({.max_tokens = 60, .stops = {stop}}, [&](std::string_view text) {
-        shown += text;
-        return true;
-      });
+      const Generated result =
+          fixture.generator.generate({.max_tokens = 60, .stops = {stop}}, [&](std::string_view text) {
+            shown += text;
+            return true;
+          });
       CAPTURE(first);
       CAPTURE(length);
       CHECK(result.reason == StopReason::stop_text);
@@ -127,7 +130,8 @@ TEST_CASE("a callback can cancel, and generation can go on from there") {
   whole.generator.read("Once");
   parts.generator.read("Once");
   int n_calls = 0;
-  const Generated first = parts.generator.generate({.max_tokens = 100}, [&](std::string_view) { return ++n_calls < 5; });
+  const Generated first =
+      parts.generator.generate({.max_tokens = 100}, [&](std::string_view) { return ++n_calls < 5; });
   CHECK(first.reason == StopReason::cancelled);
   CHECK(n_calls == 5);
   CHECK(difference(parts.generator.state(), state_after("Once" + first.text)) < 1e-4);
@@ -153,5 +157,4 @@ TEST_CASE("nothing to continue is an error, and so is a token of another vocabul
   const std::vector<Token> foreign{256};
   CHECK_THROWS_WITH_AS(fixture.generator.read(foreign), doctest::Contains("found 256"), ArgumentError);
 }
-
-}
+TEST_SUITE_END();

@@ -18,7 +18,7 @@ std::string parse(std::string_view literal) {
 
 }  // namespace
 
-TEST_SUITE("text/python_literal") {
+TEST_SUITE_BEGIN("text/python_literal");
 
 TEST_CASE("literals mean what they mean in Python") {
   // Expected: ast.literal_eval of Python 3; str encoded as UTF-8.
@@ -33,8 +33,8 @@ TEST_CASE("literals mean what they mean in Python") {
       {R"('\t\n\r\a\b\f\v')", "\t\n\r\a\b\f\v"},
       {R"('\0')", std::string(1, '\0')},
       {R"('\x00\x7f')", std::string("\0\x7f", 2)},
-      {R"('\x80\xff')", "\u0080\u00ff"},          // a str: code points
-      {R"(b'\x80\xff\xFF')", "\x80\xff\xff"},     // bytes: bytes
+      {R"('\x80\xff')", "\u0080\u00ff"},       // a str: code points
+      {R"(b'\x80\xff\xFF')", "\x80\xff\xff"},  // bytes: bytes
       {R"('\u20ac\uFEFF')", "\u20ac\ufeff"},
       {R"('\U0001d11e')", "\U0001d11e"},
       {"'€ \u00e9'", "€ \u00e9"},
@@ -88,5 +88,4 @@ TEST_CASE("everything else is refused with the reason") {
     CHECK_MESSAGE(parse(c.literal).starts_with("refused: " + c.reason), parse(c.literal));
   }
 }
-
-}
+TEST_SUITE_END();

@@ -23,7 +23,7 @@ float maximum(const std::vector<float>& logits) { return *std::max_element(logit
 
 }  // namespace
 
-TEST_SUITE("text/ranking") {
+TEST_SUITE_BEGIN("text/ranking");
 
 TEST_CASE("ranks are those of a full sort, whatever the spread, with ties by id and without -infinity") {
   for (const double scale : {1e-30, 0.1, 2.5, 30.0, 1e38}) {
@@ -66,5 +66,4 @@ TEST_CASE("the largest floats do not overflow into the wrong order") {
   for (Index rank = 0; rank < 5; ++rank) tokens.push_back(ranking[rank].token);
   CHECK(tokens == std::vector<Token>{2, 4, 1, 3, 0});
 }
-
-}
+TEST_SUITE_END();

@@ -101,7 +101,7 @@ std::vector<double> by_definition(const std::vector<float>& logits, double tempe
 
 }  // namespace
 
-TEST_SUITE("text/sampler") {
+TEST_SUITE_BEGIN("text/sampler");
 
 TEST_CASE("the goldens of PIPELINE.sample_logits") {
   RWKV_NEEDS_SHARED();
@@ -426,5 +426,4 @@ TEST_CASE("vocabularies of different sizes, one sampler") {
     CHECK(sampler.sample(logits) < n);
   }
 }
-
-}
+TEST_SUITE_END();

@@ -5,7 +5,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE("text/stop") {
+TEST_SUITE_BEGIN("text/stop");
 
 TEST_CASE("what may begin a stop is held back, and released when it does not") {
   StopMatcher matcher({"\n\nUser:"});
@@ -57,5 +57,4 @@ TEST_CASE("without stops everything passes, and flush releases the rest") {
   matcher.flush(text);
   CHECK(text == "abc");
 }
-
-}
+TEST_SUITE_END();

@@ -26,7 +26,7 @@ struct TemporaryFolder {
 
 }  // namespace
 
-TEST_SUITE("text/tokenizer") {
+TEST_SUITE_BEGIN("text/tokenizer");
 
 TEST_CASE("a Tokenizer does what the tokenizer in it does") {
   const Tokenizer bytes{ByteTokenizer()};
@@ -144,5 +144,4 @@ TEST_CASE("World: the original file belongs to models with 65536 tokens and to n
   const std::string found = tokenizer_for(65536, shared_file("testdata/tokenizers/no-model.pth")).decode({{6699}});
   CHECK(found == "The");
 }
-
-}
+TEST_SUITE_END();

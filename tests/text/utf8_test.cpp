@@ -33,7 +33,7 @@ bool is_utf8_by_round_trip(const std::string& bytes) {
 
 }  // namespace
 
-TEST_SUITE("text/utf8") {
+TEST_SUITE_BEGIN("text/utf8");
 
 TEST_CASE("text split at every byte comes out whole, and only whole characters come out early") {
   const std::string text = "aß€𝄞 \u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff\n";
@@ -76,11 +76,11 @@ TEST_CASE("each maximal part of a broken sequence becomes one U+FFFD") {
       {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", r + r + r + r + "A"},
       {"\x80", r},
       {"\xff\xfe", r + r},
-      {"\xc3", r},                              // ends too early
+      {"\xc3", r},  // ends too early
       {"\xe2\x82", r},
       {"\xf0\x9d\x84", r},
-      {"\xe2\x82z", r + "z"},                   // the byte after a broken sequence survives
-      {"\xe2\xe2\x82\xac", r + "€"},            // and may start another
+      {"\xe2\x82z", r + "z"},         // the byte after a broken sequence survives
+      {"\xe2\xe2\x82\xac", r + "€"},  // and may start another
       {"\xc3\xc3\xa9", r + "é"},
       {"\xf5\x80\x80\x80", r + r + r + r},
       {"\xf8\x88\x80\x80\x80", r + r + r + r + r},
@@ -152,5 +152,4 @@ TEST_CASE("code points are encoded, surrogates and numbers above U+10FFFF refuse
   for (const char32_t c : {0xd800u, 0xdfffu, 0x110000u, 0xffffffffu}) CHECK_FALSE(append_utf8(c, text));
   CHECK(text.size() == 20);
 }
-
-}
+TEST_SUITE_END();

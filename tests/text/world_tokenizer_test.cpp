@@ -50,7 +50,7 @@ nlohmann::json read_json(const std::string& name) {
 
 }  // namespace
 
-TEST_SUITE("text/world_tokenizer") {
+TEST_SUITE_BEGIN("text/world_tokenizer");
 
 TEST_CASE("the longest token is taken, left to right") {
   const WorldTokenizer tokenizer = with_bytes("300 'ab' 2\n301 'abcd' 4\n302 ' c d' 4\n303 '€' 3\n");
@@ -139,11 +139,13 @@ TEST_CASE("bad files: refused, each with its line, and nothing is executed") {
   struct Case {
     const char *name, *message;
   };
-  for (const Case& c :
-       {Case{"bad-escape", "line 1: expected one of the escapes"}, {"code", "line 2: expected a quoted"},
-        {"duplicate-id", "line 2: id 1 occurs in line 1 too"}, {"id-huge", "line 2: expected an id"},
-        {"missing-bytes", "a token for each of the 256 bytes"}, {"unterminated", "line 1: expected a closing quote"},
-        {"wrong-length", "line 2: wrong number of bytes"}}) {
+  for (const Case& c : {Case{"bad-escape", "line 1: expected one of the escapes"},
+                        {"code", "line 2: expected a quoted"},
+                        {"duplicate-id", "line 2: id 1 occurs in line 1 too"},
+                        {"id-huge", "line 2: expected an id"},
+                        {"missing-bytes", "a token for each of the 256 bytes"},
+                        {"unterminated", "line 1: expected a closing quote"},
+                        {"wrong-length", "line 2: wrong number of bytes"}}) {
     CAPTURE(c.name);
     const std::string path = shared_file(std::string("testdata/bad/vocab-") + c.name + ".txt");
     CHECK_THROWS_WITH_AS((void)WorldTokenizer::load(path), doctest::Contains(c.message), FormatError);
@@ -232,5 +234,4 @@ TEST_CASE("World: every truncated or damaged file is a vocabulary or a FormatErr
     }
   }
 }
-
-}
+TEST_SUITE_END();

@@ -16,7 +16,7 @@ RWKV_NAMESPACE_BEGIN
 /// All methods are const; share one between threads, give each its own State and Workspace.
 template <class Scalar, class Mixer, class ChannelMix>
 class Block {
- public:
+public:
   Block(LayerNorm<Scalar> ln1, Mixer mixer, LayerNorm<Scalar> ln2, ChannelMix channel_mix)
       : ln1_(std::move(ln1)), mixer_(std::move(mixer)), ln2_(std::move(ln2)), channel_mix_(std::move(channel_mix)) {}
 
@@ -26,7 +26,7 @@ class Block {
     add_mixed(ln2_, channel_mix_, x, batch);
   }
 
- private:
+private:
   template <class AnyMixer>
   static void add_mixed(const LayerNorm<Scalar>& norm, const AnyMixer& mixer, MatrixView<Scalar> x,
                         const Batch<Scalar>& batch) {
@@ -36,9 +36,8 @@ class Block {
     const auto mixed = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
     norm.apply(x, normalised, workspace);
     mixer.apply(normalised, mixed, batch);
-    for_rows(x.n_rows, workspace, [&](Index row) {
-      workspace.kernels<Scalar>().add(x.row(row), mixed.row(row), x.n_cols);
-    });
+    for_rows(x.n_rows, workspace,
+             [&](Index row) { workspace.kernels<Scalar>().add(x.row(row), mixed.row(row), x.n_cols); });
   }
 
   LayerNorm<Scalar> ln1_;

@@ -19,12 +19,12 @@ enum class Generation { v1, v2, v3, v4, v5_0, v5_1, v5_2, v6, v7 };
 struct Config {
   Generation generation = Generation::v4;
   Index n_layer = 0;
-  Index n_embd = 0;   ///< C, the width of the residual stream
-  Index n_att = 0;    ///< A, the width of the time mixing; C in most models
-  Index n_ffn = 0;    ///< F, the hidden units of the channel mixing; 4 C in most models
-  Index n_head = 0;   ///< H; 0 in generations without heads
+  Index n_embd = 0;     ///< C, the width of the residual stream
+  Index n_att = 0;      ///< A, the width of the time mixing; C in most models
+  Index n_ffn = 0;      ///< F, the hidden units of the channel mixing; 4 C in most models
+  Index n_head = 0;     ///< H; 0 in generations without heads
   Index head_size = 0;  ///< N; A = H N
-  Index n_vocab = 0;  ///< V
+  Index n_vocab = 0;    ///< V
   /// Block 0 has a second channel mixing, `ffnPre`, in place of its time mixing (RWKV-v2 to v4neo, by option).
   bool has_ffn_pre = false;
 

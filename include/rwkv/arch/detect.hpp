@@ -32,8 +32,8 @@ struct LayerName {
   return LayerName{layer, name.substr(static_cast<std::size_t>(end - name.data()) + 1)};
 }
 
-/// The first tensor that a layer has under this name, whichever layer it is; null if no layer has it. Layer 0 alone would
-/// not do: some models lack parts of it.
+/// The first tensor that a layer has under this name, whichever layer it is; null if no layer has it. Layer 0 alone
+/// would not do: some models lack parts of it.
 [[nodiscard]] inline const Checkpoint::Entry* find_in_layers(const Checkpoint& checkpoint, std::string_view rest) {
   const auto entry = std::ranges::find_if(checkpoint.entries(), [rest](const Checkpoint::Entry& each) {
     const auto parsed = parse_layer_name(each.name);
@@ -54,7 +54,8 @@ struct LayerName {
     return shape.rank() == 0 || shape[0] == decay->tensor.n_elements() ? Generation::v5_1 : Generation::v5_2;
   }
   if (in_layers("att.time_mix_k") != nullptr && decay != nullptr) {
-    return decay->tensor.shape.rank() == 1 ? Generation::v4 : Generation::v3;
+    const Shape& shape = decay->tensor.shape;  // [C, 1] in RWKV-3, [A] from RWKV-4 on
+    return shape.rank() == 2 && shape[1] == 1 ? Generation::v3 : Generation::v4;
   }
   if (in_layers("att.time_mix") != nullptr) return Generation::v2;
   throw ModelError({.path = checkpoint.path(),
@@ -85,9 +86,8 @@ struct LayerName {
     if (parsed) {
       n_layer = std::max(n_layer, parsed->layer + 1);
     } else if (entry.name.starts_with("blocks.")) {
-      throw ModelError({.path = checkpoint.path(),
-                        .item = tensor_item(entry.name),
-                        .expected = "a layer number after 'blocks.'"});
+      throw ModelError(
+          {.path = checkpoint.path(), .item = tensor_item(entry.name), .expected = "a layer number after 'blocks.'"});
     }
   }
   // Every layer has tensors, so more layers than tensors means that some are missing: said before looping over them.
@@ -105,8 +105,8 @@ struct LayerName {
 
 }  // namespace detail
 
-/// Throws ModelError if the checkpoint is not an RWKV model or is broken in its outlines, UnsupportedError if it is one of
-/// a generation that this version does not run.
+/// Throws ModelError if the checkpoint is not an RWKV model or is broken in its outlines, UnsupportedError if it is one
+/// of a generation that this version does not run.
 [[nodiscard]] inline Config detect(const Checkpoint& checkpoint) {
   Config config;
   config.generation = detail::detect_generation(checkpoint);

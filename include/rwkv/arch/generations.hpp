@@ -37,8 +37,8 @@ template <class Scalar>
 /// Refuses a checkpoint that holds more than the network knows of: ignoring part of a model gives wrong results.
 ///
 /// Unknown tensors inside the layers are an error, except buffers that carry no weights; and so are the copy head
-/// (`head_q`, `head_k`) where the network did not ask for it. Others outside the layers are left alone: training programs
-/// store counters and the like. Throws UnsupportedError that names the tensors.
+/// (`head_q`, `head_k`) where the network did not ask for it. Others outside the layers are left alone: training
+/// programs store counters and the like. Throws UnsupportedError that names the tensors.
 inline void refuse_unknown_tensors(const Checkpoint& checkpoint, const std::vector<TensorSpec>& known) {
   constexpr std::array<std::string_view, 3> buffers{".mask", "tiny_mask", "time_curve"};
   std::unordered_set<std::string_view> names;

@@ -21,8 +21,8 @@
 RWKV_NAMESPACE_BEGIN
 namespace detail {
 
-/// rows x cols with orthonormal rows or columns, whichever are fewer, times `gain`; the distribution is uniform over such
-/// matrices, as that of torch.nn.init.orthogonal_.
+/// rows x cols with orthonormal rows or columns, whichever are fewer, times `gain`; the distribution is uniform over
+/// such matrices, as that of torch.nn.init.orthogonal_.
 [[nodiscard]] inline RowMatrix<float> random_orthogonal(Index rows, Index cols, double gain, Random& random) {
   Eigen::MatrixXd normal(std::max(rows, cols), std::min(rows, cols));
   for (double& value : normal.reshaped()) value = random.normal();
@@ -38,7 +38,8 @@ namespace detail {
   return parse_layer_name(name).value_or(LayerName{0, name});
 }
 
-/// Initial values of the vectors of RWKV-4: RWKV-v4neo/src/model.py (BlinkDL/RWKV-LM), RWKV_TimeMix and RWKV_ChannelMix.
+/// Initial values of the vectors of RWKV-4: RWKV-v4neo/src/model.py (BlinkDL/RWKV-LM), RWKV_TimeMix and
+/// RWKV_ChannelMix.
 [[nodiscard]] inline std::vector<float> initial_vector_v4(const TensorSpec& spec, const Config& config) {
   const auto [layer, rest] = layer_name(spec.name);
   const std::string_view what = rest.substr(rest.rfind('.') + 1);
@@ -116,8 +117,10 @@ namespace detail {
       for (int part = 0; part < 4 && i < n; ++part, ++i, bits >>= 16) {  // 16 random bits for each weight
         const float value = scale * (static_cast<float>(bits & 0xffff) * 0x1p-15f - 1.0f);
         const std::uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-        if (dtype == DType::f32) std::memcpy(bytes->data() + 4 * i, &value, 4);
-        else std::memcpy(bytes->data() + 2 * i, &half, 2);
+        if (dtype == DType::f32)
+          std::memcpy(bytes->data() + 4 * i, &value, 4);
+        else
+          std::memcpy(bytes->data() + 2 * i, &half, 2);
       }
     }
     checkpoint.add(spec.name, {dtype, spec.shape, bytes->data(), bytes});

@@ -19,7 +19,7 @@ RWKV_NAMESPACE_BEGIN
 /// Layer is v4::Layer<Scalar> or its like of another generation. All methods are const; share one between threads.
 template <class Scalar, class Layer>
 class Network {
- public:
+public:
   /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
   Network(TensorSource& source, const Config& config, StateLayout& layout)
       : embedding_(source.embedding("emb.weight", config.n_vocab, config.n_embd)),
@@ -55,7 +55,7 @@ class Network {
     head_.template apply<Scalar>(normalised, logits, workspace);
   }
 
- private:
+private:
   TensorView embedding_;
   LayerNorm<Scalar> ln0_;
   std::vector<Layer> layers_;

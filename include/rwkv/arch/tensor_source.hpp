@@ -28,7 +28,7 @@ struct TensorSpec {
 ///
 /// Without a checkpoint it gives empty ones: that is how the list of a model is made that does not exist yet.
 class TensorSource {
- public:
+public:
   explicit TensorSource(const Checkpoint* checkpoint) : checkpoint_(checkpoint) {}
 
   [[nodiscard]] const std::vector<TensorSpec>& asked() const noexcept { return asked_; }
@@ -61,7 +61,7 @@ class TensorSource {
     return {std::move(weight), vector<Scalar>(name + ".bias", {n})};
   }
 
- private:
+private:
   const TensorView* ask(const std::string& name, const Shape& shape, TensorRole role) {
     asked_.push_back({name, shape, role});
     if (checkpoint_ == nullptr) return nullptr;

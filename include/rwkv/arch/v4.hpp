@@ -19,13 +19,13 @@
 RWKV_NAMESPACE_BEGIN
 namespace v4 {
 
-/// y = (sigmoid(r) wkv(w, u, k, v)) W_output^T, where r, k and v are products of x mixed with its predecessor, each with
-/// a mix of its own.
+/// y = (sigmoid(r) wkv(w, u, k, v)) W_output^T, where r, k and v are products of x mixed with its predecessor, each
+/// with a mix of its own.
 ///
 /// State: the carried row `xx` [C] and the sums `aa`, `bb`, `pp` [A] of WKV.
 template <class Scalar>
 class TimeMix {
- public:
+public:
   /// Takes the tensors `prefix`time_decay, ... from `source` and adds the state tensors `prefix`xx, ... to `layout`.
   TimeMix(TensorSource& source, const std::string& prefix, Index n_embd, Index n_att, StateLayout& layout)
       : w_(source.vector<Scalar>(prefix + "time_decay", {n_att})),
@@ -62,19 +62,21 @@ class TimeMix {
     for (std::size_t i = 0; i < n_segments; ++i) {
       const Segment<Scalar>& segment = batch.segments[i];
       const Index row = segment.first_row;
-      calls[i] = {segment.n_rows,      n_att,      w_.data(),           u_.data(),           k.row(row), v.row(row),
+      calls[i] = {segment.n_rows,      n_att,
+                  w_.data(),           u_.data(),
+                  k.row(row),          v.row(row),
                   v.row(row),  // each value is read before the output takes its place
-                  segment.state + aa_, segment.state + bb_, segment.state + pp_};
+                  segment.state + aa_, segment.state + bb_,
+                  segment.state + pp_};
     }
     wkv4<Scalar>({calls, n_segments}, workspace);
 
-    for_rows(x.n_rows, workspace, [&](Index row) {
-      workspace.kernels<Scalar>().gate(r.row(row), v.row(row), r.row(row), n_att);
-    });
+    for_rows(x.n_rows, workspace,
+             [&](Index row) { workspace.kernels<Scalar>().gate(r.row(row), v.row(row), r.row(row), n_att); });
     output_.template apply<Scalar>(r, y, workspace);
   }
 
- private:
+private:
   Buffer<Scalar> w_;  // log-decay, -e^time_decay
   Buffer<Scalar> u_;
   Buffer<Scalar> mix_k_, mix_v_, mix_r_;
@@ -87,7 +89,7 @@ class TimeMix {
 /// State: the carried row `xx` [C].
 template <class Scalar>
 class ChannelMix {
- public:
+public:
   /// Takes the tensors `prefix`time_mix_k, ... from `source` and adds the state tensor `prefix`xx to `layout`.
   ChannelMix(TensorSource& source, const std::string& prefix, Index n_embd, Index n_ffn, StateLayout& layout)
       : mix_k_(source.vector<Scalar>(prefix + "time_mix_k", {1, 1, n_embd})),
@@ -114,7 +116,7 @@ class ChannelMix {
     for_rows(x.n_rows, workspace, [&](Index row) { kernels.gate(r.row(row), y.row(row), y.row(row), y.n_cols); });
   }
 
- private:
+private:
   Buffer<Scalar> mix_k_, mix_r_;
   Linear key_, receptance_, value_;
   Index xx_;  // offset in the State
@@ -148,7 +150,7 @@ template <class Scalar>
 /// Layer number `index` of a model.
 template <class Scalar>
 class Layer {
- public:
+public:
   Layer(TensorSource& source, const Config& config, Index index, StateLayout& layout)
       : block_(make(source, config, index, layout)) {}
 
@@ -156,7 +158,7 @@ class Layer {
     std::visit([&](const auto& block) { block.apply(x, batch); }, block_);
   }
 
- private:
+private:
   using AnyBlock = std::variant<Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>,
                                 Block<Scalar, ChannelMix<Scalar>, ChannelMix<Scalar>>>;
 

@@ -20,7 +20,7 @@ template <class T>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
- public:
+public:
   Buffer() noexcept = default;
   explicit Buffer(Index size) : data_(allocate(size)), size_(size) { std::fill_n(data_, size_, T{}); }
   explicit Buffer(std::span<const T> values) : Buffer(static_cast<Index>(values.size())) {
@@ -41,7 +41,7 @@ class Buffer {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~Buffer() { ::operator delete(data_, std::align_val_t{buffer_alignment}); }
+  ~Buffer() { ::operator delete (data_, std::align_val_t{buffer_alignment}); }
 
   [[nodiscard]] T* data() noexcept { return data_; }
   [[nodiscard]] const T* data() const noexcept { return data_; }
@@ -55,11 +55,11 @@ class Buffer {
   [[nodiscard]] std::span<T> span() noexcept { return {data_, static_cast<std::size_t>(size_)}; }
   [[nodiscard]] std::span<const T> span() const noexcept { return {data_, static_cast<std::size_t>(size_)}; }
 
- private:
+private:
   static T* allocate(Index size) {
     if (size == 0) return nullptr;
     return static_cast<T*>(
-        ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{buffer_alignment}));
+        ::operator new (static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{buffer_alignment}));
   }
 
   T* data_ = nullptr;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A file mapped into memory, read-only: its pages are loaded when touched, shared between processes, and no copy exists.
+// A file mapped into memory, read-only: its pages are loaded when touched, shared between processes, and no copy
+// exists.
 #pragma once
 
 #include <fcntl.h>
@@ -19,15 +20,15 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// A mapped regular file. The file must not be shortened while it is mapped: the operating system answers reads past its
-/// new end with SIGBUS.
+/// A mapped regular file. The file must not be shortened while it is mapped: the operating system answers reads past
+/// its new end with SIGBUS.
 class MappedFile {
- public:
+public:
   /// Throws IoError if there is no such file, if it cannot be read, or if it is a directory or a device.
   explicit MappedFile(std::string path) : path_(std::move(path)) {
     const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.number < 0) fail("cannot open");
-    struct stat status{};
+    struct stat status {};
     if (::fstat(file.number, &status) != 0) fail("cannot read its size");
     if (S_ISDIR(status.st_mode)) throw IoError({.path = path_, .expected = "a file", .found = "a directory"});
     if (!S_ISREG(status.st_mode)) {
@@ -49,7 +50,7 @@ class MappedFile {
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
- private:
+private:
   struct Descriptor {
     int number;
     ~Descriptor() {

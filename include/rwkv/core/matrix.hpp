@@ -26,8 +26,7 @@ struct MatrixView {
   /// Rows first .. first + n - 1.
   [[nodiscard]] MatrixView rows(Index first, Index n) const noexcept { return {row(first), n, n_cols}; }
   operator MatrixView<const T>() const noexcept  // NOLINT(google-explicit-constructor): as T* to const T*
-    requires(!std::is_const_v<T>)
-  {
+      requires(!std::is_const_v<T>) {
     return {data, n_rows, n_cols};
   }
 };
@@ -41,7 +40,8 @@ using ColumnVector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 template <class T>
 [[nodiscard]] auto map_matrix(MatrixView<T> matrix) noexcept {
   using Plain = RowMatrix<std::remove_const_t<T>>;
-  return Eigen::Map<std::conditional_t<std::is_const_v<T>, const Plain, Plain>>(matrix.data, matrix.n_rows, matrix.n_cols);
+  return Eigen::Map<std::conditional_t<std::is_const_v<T>, const Plain, Plain>>(matrix.data, matrix.n_rows,
+                                                                                matrix.n_cols);
 }
 
 /// A two-dimensional tensor of a checkpoint as Eigen sees it, in place: no copy, no conversion. Scalar is the type that
@@ -62,7 +62,8 @@ template <class Scalar>
                          .found = std::string(name(tensor.dtype)) + " " + to_string(tensor.shape)});
   }
   if (reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(Scalar) != 0) {
-    throw ArgumentError({.item = "map_matrix", .problem = "the tensor is not aligned", .hint = "Copy it with read_all()."});
+    throw ArgumentError(
+        {.item = "map_matrix", .problem = "the tensor is not aligned", .hint = "Copy it with read_all()."});
   }
   return {reinterpret_cast<const Scalar*>(tensor.data), tensor.shape[0], tensor.shape[1]};
 }

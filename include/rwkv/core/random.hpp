@@ -15,7 +15,7 @@ RWKV_NAMESPACE_BEGIN
 /// xoshiro256** 1.0, seeded through SplitMix64 (Blackman and Vigna, "Scrambled linear pseudorandom number generators",
 /// 2021). A value: copy it to fork the sequence.
 class Random {
- public:
+public:
   explicit constexpr Random(std::uint64_t seed) noexcept {
     for (std::uint64_t& word : state_) {
       seed += 0x9e3779b97f4a7c15u;
@@ -50,7 +50,7 @@ class Random {
 
   friend constexpr bool operator==(const Random&, const Random&) noexcept = default;
 
- private:
+private:
   std::array<std::uint64_t, 4> state_{};
 };
 

@@ -29,7 +29,7 @@ RWKV_NAMESPACE_BEGIN
 
 /// The lengths of up to eight axes, slowest first. A Shape without axes is that of a single number.
 class Shape {
- public:
+public:
   static constexpr std::size_t max_rank = 8;
 
   constexpr Shape() noexcept = default;
@@ -59,7 +59,7 @@ class Shape {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
   }
 
- private:
+private:
   std::array<Index, max_rank> dims_{};
   std::size_t rank_ = 0;
 };

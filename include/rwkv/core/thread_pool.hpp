@@ -28,8 +28,8 @@ struct Range {
   friend constexpr bool operator==(const Range&, const Range&) noexcept = default;
 };
 
-/// The share of worker `worker` of `n_workers` in 0 .. n, cut only at multiples of `grain`. The shares follow each other,
-/// cover everything, and differ by one grain at most. Depends on nothing but its arguments.
+/// The share of worker `worker` of `n_workers` in 0 .. n, cut only at multiples of `grain`. The shares follow each
+/// other, cover everything, and differ by one grain at most. Depends on nothing but its arguments.
 [[nodiscard]] constexpr Range split(Index n, Index grain, int worker, int n_workers) noexcept {
   const Index n_grains = (n + grain - 1) / grain;
   const Index begin = n_grains * worker / n_workers;
@@ -48,15 +48,14 @@ struct Range {
 
 /// Runs one function on all its threads at a time. The caller is worker 0, so one thread means no threads at all.
 ///
-/// A dispatch allocates nothing. Idle workers spin for some microseconds, then sleep. One thread may use a pool at a time;
-/// regions do not nest.
+/// A dispatch allocates nothing. Idle workers spin for some microseconds, then sleep. One thread may use a pool at a
+/// time; regions do not nest.
 class ThreadPool {
- public:
+public:
   /// Throws ArgumentError unless 1 <= n_threads <= 1024.
   explicit ThreadPool(int n_threads) {
     if (n_threads < 1 || n_threads > 1024) {
-      throw ArgumentError(
-          {.item = "number of threads", .expected = "1 to 1024", .found = std::to_string(n_threads)});
+      throw ArgumentError({.item = "number of threads", .expected = "1 to 1024", .found = std::to_string(n_threads)});
     }
     workers_.reserve(static_cast<std::size_t>(n_threads - 1));
     for (int worker = 1; worker < n_threads; ++worker) {
@@ -73,8 +72,8 @@ class ThreadPool {
 
   [[nodiscard]] int n_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls function(worker) for worker = 0 .. n_threads - 1, concurrently, and returns when all are done. If calls throw,
-  /// one of the exceptions is thrown here after that.
+  /// Calls function(worker) for worker = 0 .. n_threads - 1, concurrently, and returns when all are done. If calls
+  /// throw, one of the exceptions is thrown here after that.
   template <class Function>
   void run(Function&& function) {
     if (workers_.empty()) {
@@ -103,8 +102,9 @@ class ThreadPool {
     });
   }
 
- private:
-  // Long enough to bridge the serial stretches between two regions of a forward pass, far below a scheduler's time slice.
+private:
+  // Long enough to bridge the serial stretches between two regions of a forward pass, far below a scheduler's time
+  // slice.
   static constexpr int n_spins = 2000;
 
   /// Returns when `condition(value)` is false.

@@ -18,7 +18,7 @@ RWKV_NAMESPACE_BEGIN
 ///
 /// The tensors are views: where the file allows it they point into its mapping, which lives as long as any of them.
 class Checkpoint {
- public:
+public:
   struct Entry {
     std::string name;
     TensorView tensor;
@@ -63,7 +63,7 @@ class Checkpoint {
     throw ModelError({.path = path_, .item = tensor_item(name), .problem = "is missing"});
   }
 
- private:
+private:
   std::string path_;
   std::vector<Entry> entries_;
   std::unordered_map<std::string, std::size_t> positions_;

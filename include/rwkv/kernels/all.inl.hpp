@@ -9,12 +9,11 @@
 #include <cmath>
 #include <cstring>
 
-// clang-format off: math comes first
 #include "rwkv/kernels/math.inl.hpp"
+
 #include "rwkv/kernels/elementwise.inl.hpp"
 #include "rwkv/kernels/matmul.inl.hpp"
 #include "rwkv/kernels/wkv4.inl.hpp"
-// clang-format on
 
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {

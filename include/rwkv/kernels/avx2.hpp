@@ -64,7 +64,7 @@ struct Lanes {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
   }
 
- private:
+private:
   RWKV_INLINE static __m128i load_128(const std::byte* from) noexcept {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   }

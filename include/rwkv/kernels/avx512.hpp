@@ -70,8 +70,8 @@ struct Lanes {
   }
   RWKV_INLINE void store(float* to) const noexcept { _mm512_storeu_ps(to, values); }
   RWKV_INLINE float total() const noexcept {
-    const __m256 eight = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, values, 0),
-                                       _mm512_maskz_extractf32x8_ps(0xff, values, 1));
+    const __m256 eight =
+        _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, values, 0), _mm512_maskz_extractf32x8_ps(0xff, values, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));

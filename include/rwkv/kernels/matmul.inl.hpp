@@ -2,9 +2,9 @@
 // Part of the text included once for each instruction set: products with weights that stay in their storage type.
 //
 // One token (gemv): lanes run along a row of weights; four rows a quarter of the share apart are read at once, because
-// one thread reaches the memory's bandwidth only with several streams. Many tokens (gemm): lanes run along tokens, whose
-// activations are packed; a few rows at a time are widened into cache and broadcast. Every output is one sum in one
-// order, whatever the number of threads.
+// one thread reaches the memory's bandwidth only with several streams. Many tokens (gemm): lanes run along tokens,
+// whose activations are packed; a few rows at a time are widened into cache and broadcast. Every output is one sum in
+// one order, whatever the number of threads.
 
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {

@@ -19,8 +19,8 @@ struct ArrayLanes {
   static constexpr Index gemm_rows = 4;
   Scalar values[count];
 
-#define RWKV_EACH(expression) \
-  ArrayLanes result;          \
+#define RWKV_EACH(expression)                                    \
+  ArrayLanes result;                                             \
   for (int i = 0; i < count; ++i) result.values[i] = expression; \
   return result
   static ArrayLanes set(Scalar value) noexcept { RWKV_EACH(value); }
@@ -54,7 +54,8 @@ struct ArrayLanes {
   static ArrayLanes round(ArrayLanes a) noexcept { RWKV_EACH(std::nearbyint(a.values[i])); }
   /// a 2^n for integers n in [-126, 127]
   static ArrayLanes scale(ArrayLanes a, ArrayLanes n) noexcept {
-    RWKV_EACH(a.values[i] * static_cast<Scalar>(std::bit_cast<float>((static_cast<std::int32_t>(n.values[i]) + 127) << 23)));
+    RWKV_EACH(a.values[i] *
+              static_cast<Scalar>(std::bit_cast<float>((static_cast<std::int32_t>(n.values[i]) + 127) << 23)));
   }
 #undef RWKV_EACH
   void store(Scalar* to) const noexcept {
@@ -62,7 +63,7 @@ struct ArrayLanes {
   }
   [[nodiscard]] Scalar total() const noexcept { return (values[0] + values[2]) + (values[1] + values[3]); }
 
- private:
+private:
   template <class Stored>
   static Stored read(const std::byte* from, int i) noexcept {
     Stored value;

@@ -36,13 +36,14 @@ struct KernelTable {
   Index gemm_tokens;  ///< tokens of one register tile, and of one block of packed activations
 
   /// y[o] = sum over k of weight[o, k] x[k], for rows o in [begin, end). weight is [n_out, n_in] in its dtype.
-  using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin, Index end) noexcept;
+  using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
+                        Index end) noexcept;
   /// x [n_tokens, n_in] -> blocks of gemm_tokens tokens: packed[block][k][token], zero-padded. For blocks [begin, end).
   using Pack = void (*)(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin, Index end) noexcept;
-  /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens, x packed; y is [n_tokens, n_out].
-  /// begin is a multiple of gemm_rows. scratch is [gemm_rows, n_in], one for each thread.
-  using Gemm = void (*)(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y,
-                        Index begin, Index end, Scalar* scratch) noexcept;
+  /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens, x packed; y is [n_tokens,
+  /// n_out]. begin is a multiple of gemm_rows. scratch is [gemm_rows, n_in], one for each thread.
+  using Gemm = void (*)(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
+                        Scalar* y, Index begin, Index end, Scalar* scratch) noexcept;
   /// y[i] = the i-th of n stored numbers.
   using Expand = void (*)(const std::byte* stored, Index n, Scalar* y) noexcept;
 
@@ -53,7 +54,8 @@ struct KernelTable {
   Pack pack;
 
   /// y = (x - mean) / sqrt(variance + eps) * weight + bias, over n values; y may be x.
-  void (*layer_norm)(const Scalar* x, const Scalar* weight, const Scalar* bias, Scalar eps, Scalar* y, Index n) noexcept;
+  void (*layer_norm)(const Scalar* x, const Scalar* weight, const Scalar* bias, Scalar eps, Scalar* y,
+                     Index n) noexcept;
   /// y = x mu + previous (1 - mu)
   void (*mix)(const Scalar* x, const Scalar* previous, const Scalar* mu, Scalar* y, Index n) noexcept;
   /// x += y

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Part of the text included once for each instruction set: the recurrence of RWKV-4, channels side by side in registers.
+// Part of the text included once for each instruction set: the recurrence of RWKV-4, channels side by side in
+// registers.
 
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {

@@ -14,7 +14,7 @@ RWKV_NAMESPACE_BEGIN
 
 /// y = x W^T: a weight matrix W [n_out, n_in] that is read where it lies, in the type it is stored in.
 class Linear {
- public:
+public:
   Linear() = default;
   /// Throws ArgumentError unless the weight has two dimensions and real numbers.
   explicit Linear(TensorView weight) : weight_(std::move(weight)) {
@@ -33,7 +33,7 @@ class Linear {
   template <class Scalar>
   void apply(MatrixView<const Scalar> x, MatrixView<Scalar> y, Workspace& workspace) const;
 
- private:
+private:
   TensorView weight_;
 };
 

@@ -16,7 +16,7 @@ RWKV_NAMESPACE_BEGIN
 /// The variance is the biased one (divided by C), as in torch.nn.functional.layer_norm. eps is 1e-5 in every RWKV.
 template <class Scalar>
 class LayerNorm {
- public:
+public:
   LayerNorm() = default;
   /// weight and bias are [C].
   LayerNorm(Buffer<Scalar> weight, Buffer<Scalar> bias, Scalar eps = Scalar(1e-5))
@@ -37,7 +37,7 @@ class LayerNorm {
     for_rows(x.n_rows, workspace, [&](Index row) { apply(x.row(row), y.row(row), workspace.kernels<Scalar>()); });
   }
 
- private:
+private:
   Buffer<Scalar> weight_;
   Buffer<Scalar> bias_;
   Scalar eps_ = Scalar(1e-5);

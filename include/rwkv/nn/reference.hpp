@@ -30,8 +30,8 @@ using Vector = ColumnVector<double>;
   return scores * v;
 }
 
-/// Attention without queries: y_t[c] = sum over i of e^{bias(t, i, c) + k_i[c]} v_i[c], over the same sum without v; for
-/// i <= t. k and v are [T, C]. Zhai et al. (2021), equation 2, with a bias that may depend on the channel.
+/// Attention without queries: y_t[c] = sum over i of e^{bias(t, i, c) + k_i[c]} v_i[c], over the same sum without v;
+/// for i <= t. k and v are [T, C]. Zhai et al. (2021), equation 2, with a bias that may depend on the channel.
 template <class Bias>
 [[nodiscard]] Matrix aft(const Matrix& k, const Matrix& v, Bias bias) {
   Matrix y(k.rows(), k.cols());

@@ -57,7 +57,8 @@ void token_shift(MatrixView<const Scalar> x, Index carry, const std::array<Mix<S
       const Scalar* const previous = i == 0 ? carried : x.row(row - 1);
       for (const Mix<Scalar>& mix : mixes) kernels.mix(x.row(row), previous, mix.mu, mix.y.row(row), x.n_cols);
     });
-    std::memcpy(carried, x.row(segment.first_row + segment.n_rows - 1), static_cast<std::size_t>(x.n_cols) * sizeof(Scalar));
+    std::memcpy(carried, x.row(segment.first_row + segment.n_rows - 1),
+                static_cast<std::size_t>(x.n_cols) * sizeof(Scalar));
   }
 }
 

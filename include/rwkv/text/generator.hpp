@@ -21,8 +21,8 @@ RWKV_NAMESPACE_BEGIN
 
 struct GenerateOptions {
   Index max_tokens = 256;
-  std::vector<std::string> stops = {};    ///< generation ends before any of these texts
-  std::vector<Token> stop_tokens = {};    ///< and before any of these tokens, such as Tokenizer::end_of_text
+  std::vector<std::string> stops = {};  ///< generation ends before any of these texts
+  std::vector<Token> stop_tokens = {};  ///< and before any of these tokens, such as Tokenizer::end_of_text
 };
 
 enum class StopReason { length, stop_text, stop_token, cancelled };
@@ -39,6 +39,7 @@ struct Generated {
 /// Between calls the State has read all text so far, prompts and generated, and nothing else.
 class Generator {
 public:
+  /// Throws ArgumentError for a sampling option that makes no sense, or a banned token outside the vocabulary.
   Generator(Model model, Tokenizer tokenizer, Workspace& workspace, const SamplerOptions& sampling = {},
             std::uint64_t seed = 0)
       : model_(std::move(model)),
@@ -47,6 +48,12 @@ public:
         sampler_(sampling, seed),
         state_(model_.new_state()) {
     sampler_.set_uncounted(uncounted_tokens(tokenizer_));
+    for (const Token token : sampling.banned) {
+      if (token < vocabulary_size()) continue;
+      throw ArgumentError({.item = "banned token",
+                           .expected = "0 to " + std::to_string(vocabulary_size() - 1),
+                           .found = std::to_string(token)});
+    }
   }
 
   /// Reads a text. Throws ArgumentError if it holds a token outside the model's vocabulary.
@@ -63,7 +70,8 @@ public:
     constexpr std::size_t piece = 256;
     for (std::size_t first = 0; first < tokens.size(); first += piece) {
       feed(tokens.subspan(first, std::min(piece, tokens.size() - first)));
-      if (!on_progress(static_cast<Index>(std::min(first + piece, tokens.size())))) return first + piece >= tokens.size();
+      if (!on_progress(static_cast<Index>(std::min(first + piece, tokens.size()))))
+        return first + piece >= tokens.size();
     }
     return true;
   }
@@ -92,6 +100,11 @@ private:
     std::vector<float> logits;
     Token token;
   };
+
+  /// Tokens that can be generated. Rows of the model beyond the tokenizer's are padding and never meant.
+  [[nodiscard]] Index vocabulary_size() const noexcept {
+    return std::min(model_.config().n_vocab, tokenizer_.n_vocab());
+  }
 
   void feed(std::span<const Token> tokens) {
     const std::span<const float> logits = model_.forward(tokens, state_, *workspace_);
@@ -149,8 +162,7 @@ Generated Generator::generate(const GenerateOptions& options, OnText&& on_text) 
     utf8.push(std::string_view(result.text).substr(first), shown);
     return shown.empty() || on_text(std::string_view(shown));
   };
-  // Rows beyond the vocabulary are padding and never meant.
-  const auto n_tokens = static_cast<std::size_t>(std::min(model_.config().n_vocab, tokenizer_.n_vocab()));
+  const auto n_tokens = static_cast<std::size_t>(vocabulary_size());
 
   while (result.n_tokens < options.max_tokens) {
     const Token token = sampler_.sample(std::span<const float>(logits_).first(n_tokens));
@@ -168,8 +180,10 @@ Generated Generator::generate(const GenerateOptions& options, OnText&& on_text) 
       result.reason = StopReason::stop_text;
       return result;
     }
-    if (matcher.held().empty()) n_snapshots_ = 0;
-    else take_snapshot(token);
+    if (matcher.held().empty())
+      n_snapshots_ = 0;
+    else
+      take_snapshot(token);
     feed(std::span(&token, 1));
     if (!goes_on) {
       result.reason = StopReason::cancelled;

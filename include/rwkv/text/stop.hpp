@@ -22,8 +22,8 @@ public:
     std::erase_if(stops_, [](const std::string& stop) { return stop.empty(); });
   }
 
-  /// Takes the next bytes and appends to `released` those that are certainly not part of a stop string. Returns true if a
-  /// stop string is complete: the bytes before the earliest one are then released, and it and the rest are held().
+  /// Takes the next bytes and appends to `released` those that are certainly not part of a stop string. Returns true if
+  /// a stop string is complete: the bytes before the earliest one are then released, and it and the rest are held().
   [[nodiscard]] bool push(std::string_view bytes, std::string& released) {
     held_ += bytes;
     std::size_t found = std::string::npos;

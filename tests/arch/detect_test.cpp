@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/arch/detect.hpp"
+
+#include "rwkv/arch/init.hpp"
+#include "rwkv/load.hpp"
+#include "rwkv/text/sampler.hpp"
+#include "support/support.hpp"
+
+using namespace rwkv;
+using rwkv_test::shared_file;
+
+namespace {
+
+/// The message of the error of kind E that loading gives.
+template <class E>
+std::string error_of_loading(const std::string& path) {
+  try {
+    static_cast<void>(load_model(path));
+  } catch (const E& error) {
+    return error.what();
+  } catch (const Error& error) {
+    return std::string("another kind: ") + error.what();
+  }
+  return "no error";
+}
+
+const Config small{Generation::v4, 2, 16, 16, 32, 0, 0, 20};
+
+/// A small model without the tensors that `leave_out` chooses.
+template <class Predicate>
+Checkpoint model_without(Predicate leave_out) {
+  Checkpoint all = synthetic(small, DType::f32, 1), some("test.pth");
+  for (const auto& [name, tensor] : all.entries()) {
+    if (!leave_out(name)) some.add(name, tensor);
+  }
+  return some;
+}
+
+Checkpoint whole_model() {
+  return model_without([](const std::string&) { return false; });
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("arch/detect");
+
+TEST_CASE("sizes come from the shapes, whatever the order of the tensors") {
+  const Config odd{Generation::v4, 3, 50, 34, 131, 0, 0, 97};  // an attention of another width than the model
+  const Checkpoint forward = synthetic(odd, DType::bf16, 1);
+  CHECK(detect(forward) == odd);
+  Checkpoint backward("backward");
+  for (auto entry = forward.entries().rbegin(); entry != forward.entries().rend(); ++entry)
+    backward.add(entry->name, entry->tensor);
+  CHECK(detect(backward) == odd);
+  Workspace workspace({1});
+  const Model model(backward);
+  auto state = model.new_state();
+  const std::vector<Token> tokens{1, 2, 3};
+  CHECK(model.forward(tokens, state, workspace).size() == 97);
+}
+
+TEST_CASE("valid files with a broken model are refused with the name of the tensor") {
+  RWKV_NEEDS_SHARED();
+  const std::pair<const char*, std::vector<const char*>> cases[] = {
+      {"model-missing-head.pth", {"'head.weight'", "is missing"}},
+      {"model-missing-key.pth", {"'blocks.1.att.key.weight'", "is missing"}},
+      {"model-missing-layer.pth", {"'blocks.1.ln1.weight'", "is missing"}},
+      {"model-layer-number-huge.pth", {"is missing", "layer 4000000000"}},
+      {"model-layer-number-odd.pth", {"'blocks.-1.", "a layer number"}},
+      {"model-key-not-square.pth", {"'blocks.0.att.key.weight'", "[8, 8]", "[8, 9]"}},
+      {"model-layer1-other-width.pth", {"'blocks.1.", "[8]", "[10]"}},
+      {"model-head-rows.pth", {"'head.weight'", "[9, 8]", "[12, 8]"}},
+      {"model-ffn-mismatch.pth", {"'blocks.", "ffn.value.weight'", "[8, 16]", "[8, 24]"}},
+      {"model-emb-1d.pth", {"'emb.weight'", "a matrix"}},
+      {"model-no-blocks.pth", {"is not an RWKV model"}},
+      {"model-other-network.pth", {"is not an RWKV model"}},
+      {"dtype-int64.pth", {"tensor '", "real numbers", "i64"}},
+      {"st-missing-tensor.safetensors", {"'blocks.1.ffn.key.weight'", "is missing"}},
+  };
+  for (const auto& [file, phrases] : cases) {
+    const std::string message = error_of_loading<ModelError>(shared_file(std::string("testdata/bad/") + file));
+    CAPTURE(message);
+    CHECK(message.find(file) != std::string::npos);
+    CHECK(message.find('\n') == std::string::npos);
+    for (const char* phrase : phrases) {
+      CAPTURE(phrase);
+      CHECK(message.find(phrase) != std::string::npos);
+    }
+  }
+  CHECK(error_of_loading<FormatError>(shared_file("testdata/bad/model-empty-dict.pth")).find("no tensors") !=
+        std::string::npos);
+}
+
+TEST_CASE("weights that are not numbers do no harm beyond the logits, and sampling refuses those") {
+  RWKV_NEEDS_SHARED();
+  for (const char* file : {"model-nan-weight.pth", "model-inf-weight.pth"}) {
+    const Model model = load_model(shared_file(std::string("testdata/bad/") + file));
+    Workspace workspace({2});
+    auto state = model.new_state();
+    const std::vector<Token> tokens{0, 1, 2, 3, 4, 5, 6, 7, 8};
+    const auto logits = model.forward(tokens, state, workspace);
+    CHECK(logits.size() == 9);
+    Sampler sampler;
+    try {
+      const Token token = sampler.sample(logits);
+      CHECK((token >= 0 && token < 9));
+    } catch (const ArgumentError& error) {
+      CHECK(std::string(error.what()).find("logit") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("each tensor that is missing is named") {
+  for (const TensorSpec& spec : tensor_list(small)) {
+    const Checkpoint checkpoint = model_without([&](const std::string& name) { return name == spec.name; });
+    CAPTURE(spec.name);
+    CHECK_THROWS_WITH_AS(Model{checkpoint}, doctest::Contains(spec.name.c_str()), ModelError);
+  }
+}
+
+TEST_CASE("each tensor of the wrong size is named, with both shapes") {
+  for (const TensorSpec& spec : tensor_list(small)) {
+    if (spec.name == "emb.weight" || spec.name == "blocks.0.att.key.weight" || spec.name == "blocks.0.ffn.key.weight") {
+      continue;  // these say what the sizes are; the others then do not fit
+    }
+    Checkpoint checkpoint("test.pth");
+    const Checkpoint whole = whole_model();
+    for (const auto& [name, tensor] : whole.entries()) {
+      checkpoint.add(name, name == spec.name ? make_tensor({3, 5}, std::vector<float>(15)) : tensor);
+    }
+    CAPTURE(spec.name);
+    CHECK_THROWS_WITH_AS(Model{checkpoint}, doctest::Contains((spec.name + "': expected shape").c_str()), ModelError);
+    CHECK_THROWS_WITH_AS(Model{checkpoint}, doctest::Contains("found [3, 5]"), ModelError);
+  }
+}
+
+TEST_CASE("unknown tensors inside the layers are refused, counters and masks are not") {
+  const auto with = [](const std::string& name) {
+    Checkpoint checkpoint = whole_model();
+    checkpoint.add(name, make_tensor({1}, std::vector<float>(1)));
+    return checkpoint;
+  };
+  CHECK_THROWS_WITH_AS(Model{with("blocks.1.att.tiny_q.weight")}, doctest::Contains("'blocks.1.att.tiny_q.weight'"),
+                       UnsupportedError);
+  CHECK_THROWS_WITH_AS(Model{with("head_q.weight")}, doctest::Contains("'head_q.weight'"), UnsupportedError);
+  CHECK_NOTHROW(Model{with("copy_mask")});
+  CHECK_NOTHROW(Model{with("blocks.1.att.mask")});
+  CHECK_NOTHROW(Model{with("global_step")});
+}
+
+TEST_CASE("other generations are recognised and named") {
+  RWKV_NEEDS_SHARED();
+  const std::pair<const char*, const char*> cases[] = {{"v1/v1", "1"},
+                                                       {"v2/v2", "2"},
+                                                       {"v2-ffnPre/v2-ffnPre", "2"},
+                                                       {"v3/v3", "3"},
+                                                       {"v3-ffnPre-noqk/v3-ffnPre-noqk", "3"},
+                                                       {"v5.0/v5.0", "5.0"},
+                                                       {"v5.1/v5.1", "5.1"},
+                                                       {"v5.0-faaaa/v5.0-faaaa", "5.0"},
+                                                       {"v5.2/v5.2", "5.2"},
+                                                       {"v5.2-h32/v5.2-h32", "5.2"},
+                                                       {"v6.0/v6.0", "6"},
+                                                       {"v6.0-h32-state/v6.0-h32-state", "6"},
+                                                       {"v7.0/v7.0", "7"},
+                                                       {"v7.0-h32/v7.0-h32", "7"}};
+  for (const auto& [name, generation] : cases) {
+    const std::string message =
+        error_of_loading<UnsupportedError>(shared_file(std::string("testdata/models/") + name + "-fp32.pth"));
+    CAPTURE(name);
+    CHECK(message.find(std::string("an RWKV-") + generation + " model") != std::string::npos);
+  }
+}
+TEST_SUITE_END();

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// The program and the examples as a user runs them.
+#include <sys/wait.h>
+
+#include <nlohmann/json.hpp>
+
+#include "rwkv/rwkv.hpp"
+#include "support/golden.hpp"
+#include "support/support.hpp"
+
+using namespace rwkv;
+using rwkv_test::fixture;
+using rwkv_test::Golden;
+using rwkv_test::max_abs_difference;
+using rwkv_test::read_file;
+using rwkv_test::shared_file;
+using rwkv_test::TemporaryFile;
+
+namespace {
+
+struct Result {
+  int status;
+  std::string out;
+  std::string err;
+};
+
+/// Runs a command line of a shell.
+Result shell(const std::string& command) {
+  const TemporaryFile out(".out"), err(".err");
+  const int status = std::system(("( " + command + " ) >" + out.path() + " 2>" + err.path()).c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out.path()),
+          read_file(err.path())};
+}
+
+Result program(const std::string& arguments) { return shell(std::string(RWKV_PROGRAM) + " " + arguments); }
+
+/// Runs the program and expects one line on standard error with this phrase, and nothing on standard output.
+void check_error(const std::string& arguments, int status, const std::string& phrase) {
+  CAPTURE(arguments);
+  const Result result = program(arguments);
+  CAPTURE(result.err);
+  CHECK(result.status == status);
+  CHECK(result.out.empty());
+  CHECK(result.err.starts_with("rwkv: "));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  CHECK(result.err.find(phrase) != std::string::npos);
+}
+
+/// A small model over bytes in a file.
+class ModelFile {
+public:
+  ModelFile() {
+    write_safetensors(synthetic({Generation::v4, 2, 32, 32, 64, 0, 0, 256}, DType::bf16, 5), file_.path());
+  }
+  [[nodiscard]] const std::string& path() const { return file_.path(); }
+
+private:
+  TemporaryFile file_{".safetensors"};
+};
+
+std::string list(const std::vector<Token>& tokens) {
+  std::string text;
+  for (const Token token : tokens) text += (text.empty() ? "" : ",") + std::to_string(token);
+  return text;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("examples");
+
+TEST_CASE("generate: the same seed gives the same text for any number of threads") {
+  const ModelFile model;
+  const std::string arguments = "generate -m " + model.path() + " -p Once -n 30 --seed 3";
+  const Result one = program(arguments + " --threads 1");
+  CHECK(one.status == 0);
+  CHECK(one.err.empty());
+  CHECK(one.out.starts_with("Once"));
+  CHECK(one.out.size() > 20);
+  CHECK(is_utf8(one.out));
+  CHECK(program(arguments + " --threads 3").out == one.out);
+  const Result quiet = program(arguments + " --threads 1 --no-echo");
+  CHECK("Once" + quiet.out == one.out);
+  CHECK(program("generate -m " + model.path() + " -n 0").out == "\n");
+}
+
+TEST_CASE("generate: the prompt may come from standard input, and may be empty") {
+  const ModelFile model;
+  const Result piped = shell("printf Once | " + std::string(RWKV_PROGRAM) + " generate -m " + model.path() +
+                             " --prompt-file - -n 5 --seed 1");
+  CHECK(piped.out == program("generate -m " + model.path() + " -p Once -n 5 --seed 1").out);
+  CHECK(program("generate -m " + model.path() + " -n 5").status == 0);
+}
+
+TEST_CASE("generate: a closed pipe and a full disk are no crash") {
+  const ModelFile model;
+  const std::string run = std::string(RWKV_PROGRAM) + " generate -m " + model.path() + " -p Once -n 100000";
+  CHECK(shell(run + " | head -c 10").status == 0);
+  if (std::filesystem::exists("/dev/full")) {
+    const Result full = shell("( " + run + " ) 3>&1 >/dev/full");
+    CHECK(full.status == 1);
+    CHECK(full.err == "rwkv: standard output: cannot write\n");
+  }
+}
+
+TEST_CASE("generate: Ctrl-C ends the text and the exit status is 130") {
+  const ModelFile model;
+  const Result result = shell("timeout --preserve-status --signal=INT 1 " + std::string(RWKV_PROGRAM) +
+                              " generate -m " + model.path() + " -p Once -n 100000000");
+  CHECK(result.status == 130);
+  CHECK(result.out.starts_with("Once"));
+}
+
+TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
+  const ModelFile model;
+  const TemporaryFile text(".pth");
+  rwkv_test::write_file(text.path(), "<!DOCTYPE html><html>not found</html>");
+  constexpr int wrong_usage = 2, error = 1;
+  check_error("", wrong_usage, "a command is missing");
+  check_error("fly", wrong_usage, "fly");
+  check_error("generate --bogus", wrong_usage, "--bogus");
+  check_error("generate -m " + model.path() + " -n -5", wrong_usage, "--n-tokens: must be 0 or more, not -5");
+  check_error("generate -m " + model.path() + " --threads 0", wrong_usage, "--threads");
+  check_error("generate -m " + model.path() + " --top-p nan", error, "top_p");
+  check_error("generate -m " + model.path() + " --isa sse9", error, "sse9");
+  check_error("generate -m /nonexistent.pth", error, "/nonexistent.pth: cannot open");
+  check_error("generate -m /tmp", error, "a directory");
+  check_error("generate -m " + text.path(), error, "HTML");
+  check_error("generate -m " + model.path() + " --tokenizer /nonexistent.txt", error, "/nonexistent.txt");
+  check_error("generate -m " + model.path() + " -p x --ban 999", error, "999");
+  check_error("logits -m " + model.path() + " --tokens 256 --out /tmp/x", error, "expected 0 to 255");
+  check_error("logits -m " + model.path() + " --tokens 1,x --out /tmp/x", error, "'x'");
+  check_error("logits -m " + model.path() + " --tokens 1 --mode chunk:0 --out /tmp/x", error, "chunk:N");
+  check_error("logits -m " + model.path() + " --tokens 1 --out /nonexistent/x", error, "/nonexistent");
+  check_error("inspect /nonexistent", error, "/nonexistent");
+  check_error("bench", error, "--synthetic");
+  check_error("bench --synthetic v9", error, "v4-169M");
+}
+
+TEST_CASE("help and version are no mistakes") {
+  CHECK(program("--help").status == 0);
+  CHECK(program("generate --help").out.find("--temperature") != std::string::npos);
+  CHECK(program("--version").out == "0.1.0\n");
+}
+
+TEST_CASE("tokenize: to ids and back, every byte") {
+  const TemporaryFile input(".txt");
+  std::string bytes;
+  for (int byte = 0; byte < 256; ++byte) bytes += static_cast<char>(byte);
+  rwkv_test::write_file(input.path(), bytes);
+  const std::string command = std::string(RWKV_PROGRAM) + " tokenize";
+  CHECK(shell(command + " <" + input.path() + " | " + command + " --decode").out == bytes);
+  CHECK(shell("printf hi | " + command).out == "104 105\n");
+  CHECK(shell("printf '104, 105' | " + command + " --decode").out == "hi");
+  CHECK(shell("printf 1x | " + command + " --decode").status == 1);
+}
+
+TEST_CASE("tokenize: the World vocabulary") {
+  RWKV_NEEDS_SHARED();
+  const std::string command = std::string(RWKV_PROGRAM) + " tokenize --tokenizer " +
+                              shared_file("testdata/tokenizers/rwkv_vocab_v20230424.txt");
+  CHECK(shell("printf 'The Eiffel tower is in the city of' | " + command).out ==
+        "6699 304 25740 109 39990 4600 4596 22590 30449 4706\n");
+}
+
+TEST_CASE("logits: every mode and precision, and a state that is handed on") {
+  RWKV_NEEDS_SHARED();
+  const Golden golden("testdata/models/v4/v4-fp32.golden.safetensors");
+  const std::string model = " -m " + shared_file("testdata/models/v4/v4-fp32.pth");
+  const auto tokens = golden.tokens();
+  const TemporaryFile out(".safetensors"), state(".safetensors");
+  const auto logits = [&] {
+    const Checkpoint file = read_safetensors(std::make_shared<const MappedFile>(out.path()));
+    const auto values = read_all<double>(file.at("logits"));
+    return std::vector<double>(values.begin(), values.end());
+  };
+  for (const std::string mode : {"step", "sequence", "chunk:7"}) {
+    CAPTURE(mode);
+    const std::string rest = model + " --tokens " + list(tokens) + " --mode " + mode + " --out " + out.path();
+    REQUIRE(program("logits" + rest).status == 0);
+    CHECK(max_abs_difference(logits(), golden.values("logits_f64")) < 1e-4);
+    REQUIRE(program("logits --scalar double" + rest).status == 0);
+    CHECK(max_abs_difference(logits(), golden.values("logits_f64")) < 1e-9);
+  }
+  const std::vector<Token> first(tokens.begin(), tokens.begin() + 25), second(tokens.begin() + 25, tokens.end());
+  REQUIRE(
+      program("logits" + model + " --tokens " + list(first) + " --state-out " + state.path() + " --out " + out.path())
+          .status == 0);
+  REQUIRE(
+      program("logits" + model + " --tokens " + list(second) + " --state-in " + state.path() + " --out " + out.path())
+          .status == 0);
+  const auto expected = golden.values("logits_f64");
+  const std::vector<double> tail(expected.begin() + 25 * 256, expected.end());
+  CHECK(max_abs_difference(logits(), tail) < 1e-4);
+}
+
+TEST_CASE("generate: the trained RWKV-4 of rwkv.cpp continues greedily as its manifest says") {
+  RWKV_NEEDS_SHARED();
+  const Result result =
+      program("generate -m " + shared_file("testdata/rwkv.cpp-tiny/tiny-rwkv-4v0-660K-FP32.bin") +
+              " -p 'In a small town by t' -n 40 --temperature 0 --presence-penalty 0 --frequency-penalty 0");
+  CHECK(result.out == "In a small town by the the the the the the the the the the t\n");
+}
+
+TEST_CASE("inspect: sizes and tensors, for people and as JSON") {
+  const ModelFile model;
+  const auto json = nlohmann::json::parse(program("inspect --json " + model.path()).out);
+  CHECK(json["generation"] == "4");
+  CHECK(json["n_layer"] == 2);
+  CHECK(json["n_embd"] == 32);
+  CHECK(json["n_ffn"] == 64);
+  CHECK(json["n_vocab"] == 256);
+  CHECK(json["tensors"].size() == 2 * 18 + 6);
+  CHECK(json["n_parameters"] ==
+        2 * 256 * 32 + 4 * 32 + 2 * (4 * 32 + 5 * 32 + 4 * 32 * 32 + 2 * 32 + 32 * 32 + 2 * 64 * 32));
+  const Result text = program("inspect " + model.path());
+  CHECK(text.out.find("RWKV-4") != std::string::npos);
+  CHECK(text.out.find("blocks.1.ffn.value.weight  bf16 [32, 64]") != std::string::npos);
+}
+
+TEST_CASE("bench: one JSON object with the fields of the interface") {
+  const ModelFile model;
+  const auto json =
+      nlohmann::json::parse(program("bench --json --prompt 20 --gen 5 --batch 2 --threads 2 -m " + model.path()).out);
+  for (const char* field :
+       {"model", "dtype", "isa", "threads", "batch", "load_seconds", "peak_extra_mb", "decode_tokens_per_second",
+        "decode_gb_per_second", "bandwidth_1_stream_gb_per_second", "bandwidth_4_streams_gb_per_second",
+        "decode_bandwidth_share", "prompt_tokens", "prompt_tokens_per_second", "prompt_gflops", "gemm_peak_gflops",
+        "prompt_gemm_share", "zero_activation_share"}) {
+    CAPTURE(field);
+    CHECK(json.contains(field));
+  }
+  CHECK(json["threads"] == 2);
+  CHECK(json["decode_tokens_per_second"] > 0);
+}
+
+TEST_CASE("the examples run") {
+  const ModelFile model;
+  CHECK(shell(std::string(RWKV_EXAMPLES) + "/custom_network").status == 0);
+  const Result hello = shell(std::string(RWKV_EXAMPLES) + "/hello " + model.path());
+  CHECK(hello.status == 0);
+  CHECK(hello.out.size() > 10);
+  CHECK(shell(std::string(RWKV_EXAMPLES) + "/hello /nonexistent").status == 1);
+}
+TEST_SUITE_END();
