@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "command.hpp"
+#include "rwkv/arch/init.hpp"
 
 namespace cli {
 namespace {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Everything.
+// Everything that runs models. (arch/init.hpp, which makes new ones, is apart.)
 #pragma once
 
-#include "rwkv/arch/init.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <rwkv/arch/init.hpp>
 #include <rwkv/rwkv.hpp>
 
 rwkv::Checkpoint make_model() {

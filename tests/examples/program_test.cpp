@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "rwkv/arch/init.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"

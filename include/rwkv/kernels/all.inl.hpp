@@ -9,6 +9,14 @@
 #include <cmath>
 #include <cstring>
 
+// Before loops over registers: compilers keep an array in registers only if they unroll all loops over it, and at -O2
+// they do so only when told.
+#if defined(__clang__)
+#define RWKV_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RWKV_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #include "rwkv/kernels/math.inl.hpp"
 
 #include "rwkv/kernels/elementwise.inl.hpp"
@@ -47,3 +55,5 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
 
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
+
+#undef RWKV_UNROLL

@@ -50,14 +50,18 @@ RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, 
   constexpr Index prefetch_distance = 1024;
   const std::byte* rows[n_rows];
   Lanes sums[n_rows][n_sums];
+  RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) {
     rows[r] = weight + (first + r * stride) * n_in * Stored::size;
+    RWKV_UNROLL
     for (int s = 0; s < n_sums; ++s) sums[r][s] = Lanes::set(0);
   }
   Index i = 0;
   for (; i + n_sums * Lanes::count <= n_in; i += n_sums * Lanes::count) {
+    RWKV_UNROLL
     for (int s = 0; s < n_sums; ++s) {
       const Lanes activations = Lanes::load(x + i + s * Lanes::count);
+      RWKV_UNROLL
       for (int r = 0; r < n_rows; ++r) {
         const std::byte* const from = rows[r] + (i + s * Lanes::count) * Stored::size;
         __builtin_prefetch(from + prefetch_distance);
@@ -67,10 +71,12 @@ RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, 
   }
   for (; i < n_in; i += Lanes::count) {
     const Lanes activations = load(x + i, n_in - i);
+    RWKV_UNROLL
     for (int r = 0; r < n_rows; ++r) {
       sums[r][0] = Lanes::fma(load_stored<Stored>(rows[r] + i * Stored::size, n_in - i), activations, sums[r][0]);
     }
   }
+  RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
 }
 
@@ -99,16 +105,19 @@ RWKV_ATTR inline void pack(const Scalar* x, Index n_tokens, Index n_in, Scalar* 
 RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
                                 Scalar (&results)[Lanes::gemm_rows][gemm_tokens]) noexcept {
   Lanes sums[Lanes::gemm_rows][2];
+  RWKV_UNROLL
   for (Index r = 0; r < Lanes::gemm_rows; ++r) sums[r][0] = sums[r][1] = Lanes::set(0);
   for (Index k = 0; k < n_in; ++k) {
     const Lanes x0 = Lanes::load(x + k * gemm_tokens);
     const Lanes x1 = Lanes::load(x + k * gemm_tokens + Lanes::count);
+    RWKV_UNROLL
     for (Index r = 0; r < Lanes::gemm_rows; ++r) {
       const Lanes weight = Lanes::set(rows[r * n_in + k]);
       sums[r][0] = Lanes::fma(weight, x0, sums[r][0]);
       sums[r][1] = Lanes::fma(weight, x1, sums[r][1]);
     }
   }
+  RWKV_UNROLL
   for (Index r = 0; r < Lanes::gemm_rows; ++r) {
     sums[r][0].store(results[r]);
     sums[r][1].store(results[r] + Lanes::count);
