@@ -118,6 +118,34 @@ const Case cases[] = {
 
 TEST_SUITE_BEGIN("model");
 
+TEST_CASE("the project's own RWKV-4 gives what numpy computes, in float and double") {
+  const Checkpoint checkpoint = open_checkpoint(rwkv_test::fixture("v4.safetensors"));
+  const Golden golden(
+      read_safetensors(std::make_shared<const MappedFile>(rwkv_test::fixture("v4.expected.safetensors"))));
+  const auto check = [&]<class Scalar>(Scalar bound) {
+    const BasicModel<Scalar> model(checkpoint);
+    Workspace workspace({2});
+    for (const Index chunk : all_chunks) {
+      auto state = model.new_state();
+      const auto logits = all_logits<Scalar>(model, golden.tokens(), chunk, state, workspace);
+      CHECK(max_abs_difference(logits, golden.values("logits")) < bound);
+      for (const std::string block : {"blocks.0.", "blocks.1."}) {
+        CHECK(max_abs_difference(state.tensor(block + "att.xx"), golden.values(block + "att.xx")) < bound);
+        CHECK(max_abs_difference(state.tensor(block + "ffn.xx"), golden.values(block + "ffn.xx")) < bound);
+        const auto numerator = golden.values(block + "numerator"), denominator = golden.values(block + "denominator");
+        for (std::size_t c = 0; c < numerator.size(); ++c) {
+          const double aa = state.tensor(block + "att.aa")[c], bb = state.tensor(block + "att.bb")[c];
+          const double scale = std::exp(static_cast<double>(state.tensor(block + "att.pp")[c]));
+          CHECK(aa * scale == doctest::Approx(numerator[c]).epsilon(10 * bound));
+          CHECK(bb * scale == doctest::Approx(denominator[c]).epsilon(10 * bound));
+        }
+      }
+    }
+  };
+  check(2e-5f);  // logits up to 5
+  check(1e-12);
+}
+
 TEST_CASE("RWKV-4 in float: logits of every position and the final state agree with the goldens to 1e-4") {
   RWKV_NEEDS_SHARED();
   for (const Case& each : cases) {

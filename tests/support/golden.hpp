@@ -15,7 +15,8 @@ namespace rwkv_test {
 class Golden {
 public:
   explicit Golden(const std::string& name)
-      : checkpoint_(rwkv::read_safetensors(std::make_shared<const rwkv::MappedFile>(shared_file(name)))) {}
+      : Golden(rwkv::read_safetensors(std::make_shared<const rwkv::MappedFile>(shared_file(name)))) {}
+  explicit Golden(rwkv::Checkpoint checkpoint) : checkpoint_(std::move(checkpoint)) {}
 
   [[nodiscard]] bool contains(const std::string& name) const { return checkpoint_.contains(name); }
   [[nodiscard]] const rwkv::Checkpoint& checkpoint() const { return checkpoint_; }

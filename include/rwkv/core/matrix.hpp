@@ -68,4 +68,7 @@ template <class Scalar>
   return {reinterpret_cast<const Scalar*>(tensor.data), tensor.shape[0], tensor.shape[1]};
 }
 
+template <class Scalar>
+Eigen::Map<const RowMatrix<Scalar>> map_matrix(TensorView&&) = delete;  // its owner would not outlive the map
+
 RWKV_NAMESPACE_END

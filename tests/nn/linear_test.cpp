@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/nn/linear.hpp"
+
+#include "support/support.hpp"
+
+using namespace rwkv;
+using rwkv_test::random_values;
+
+namespace {
+
+/// Weights in f64, so that both precisions see the same numbers.
+Linear random_linear(Index n_out, Index n_in, std::uint64_t seed) {
+  const auto values = random_values<double>(n_out * n_in, seed);
+  return Linear(make_tensor(DType::f64, {n_out, n_in}, std::span<const double>(values)));
+}
+
+template <class T>
+MatrixView<T> view(std::vector<T>& values, Index n_rows) {
+  return {values.data(), n_rows, static_cast<Index>(values.size()) / n_rows};
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("nn/linear");
+
+TEST_CASE("y = x W^T, as Eigen has it, for one token and for many") {
+  const Index n_in = 70, n_out = 51;
+  const Linear linear = random_linear(n_out, n_in, 1);
+  Workspace workspace({3});
+  for (const Index n_tokens : {1, 2, 5, 33, 100}) {
+    auto x = random_values<double>(n_tokens * n_in, 2);
+    std::vector<double> y(static_cast<std::size_t>(n_tokens * n_out));
+    linear.apply<double>(view(x, n_tokens), view(y, n_tokens), workspace);
+    const RowMatrix<double> expected = map_matrix(view(x, n_tokens)) * map_matrix<double>(linear.weight()).transpose();
+    CHECK((map_matrix(view(y, n_tokens)) - expected).cwiseAbs().maxCoeff() < 1e-12);  // 70 products of size 1
+  }
+}
+
+TEST_CASE("float is within the rounding of its sums of double") {
+  const Index n_in = 300, n_out = 40, n_tokens = 7;
+  const Linear linear = random_linear(n_out, n_in, 3);
+  auto x = random_values<double>(n_tokens * n_in, 4);
+  std::vector<float> x_float(x.begin(), x.end());
+  x.assign(x_float.begin(), x_float.end());
+  std::vector<double> y(static_cast<std::size_t>(n_tokens * n_out));
+  std::vector<float> y_float(y.size());
+  for (const Isa isa : all_isas) {
+    if (!is_available(isa)) continue;
+    Workspace workspace({2, isa});
+    linear.apply<double>(view(x, n_tokens), view(y, n_tokens), workspace);
+    linear.apply<float>(view(x_float, n_tokens), view(y_float, n_tokens), workspace);
+    // n_in + 3 roundings (one of the weight) of half a unit of sum |x w|, which is about 0.64 n_in here: below n_in.
+    CHECK(rwkv_test::max_abs_difference(y_float, y) < static_cast<double>((n_in + 3) * n_in) * 0x1p-24);
+  }
+}
+
+TEST_CASE("products of one group give what each gives alone, with the same bits for any number of threads") {
+  const Linear a = random_linear(33, 20, 5), b = random_linear(70, 24, 6);
+  for (const Index n_tokens : {1, 40}) {
+    auto xa = random_values<float>(n_tokens * 20, 7), xb = random_values<float>(n_tokens * 24, 8);
+    std::vector<std::vector<float>> results;
+    for (const int n_threads : {1, 2, 3, 7}) {
+      Workspace workspace({n_threads});
+      std::vector<float> ya(static_cast<std::size_t>(n_tokens * 33)), yb(static_cast<std::size_t>(n_tokens * 70));
+      const Product<float> products[]{{&a, view(xa, n_tokens), view(ya, n_tokens)},
+                                      {&b, view(xb, n_tokens), view(yb, n_tokens)}};
+      multiply<float>(products, workspace);
+      std::vector<float> alone(ya.size());
+      a.apply<float>(view(xa, n_tokens), view(alone, n_tokens), workspace);
+      CHECK(alone == ya);
+      ya.insert(ya.end(), yb.begin(), yb.end());
+      results.push_back(ya);
+    }
+    for (const auto& result : results) CHECK(result == results[0]);
+  }
+}
+
+TEST_CASE("only matrices of real numbers are weights") {
+  CHECK_THROWS_WITH_AS(Linear(make_tensor({4}, std::vector<float>(4))), doctest::Contains("found f32 [4]"),
+                       ArgumentError);
+  const std::vector<std::int32_t> integers(4);
+  CHECK_THROWS_WITH_AS(Linear(make_tensor(DType::i32, {2, 2}, std::span<const std::int32_t>(integers))),
+                       doctest::Contains("found i32 [2, 2]"), ArgumentError);
+}
+
+TEST_SUITE_END();
