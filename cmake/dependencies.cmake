@@ -3,6 +3,10 @@
 # By default each must be installed (find_package). With RWKV_FETCH_DEPS=ON the missing ones are downloaded, at pinned
 # versions with pinned hashes.
 include(FetchContent)
+set(BUILD_TESTING OFF)  # of the dependencies
+set(EIGEN_BUILD_DOC OFF)
+set(DOCTEST_WITH_TESTS OFF)
+set(CLI11_BUILD_TESTS OFF)
 
 function(rwkv_dependency package target url sha256)
   find_package(${package} QUIET)
@@ -15,11 +19,12 @@ function(rwkv_dependency package target url sha256)
       "Elsewhere: install it with your package manager, or configure with -DRWKV_FETCH_DEPS=ON to download it.")
   endif()
   string(TOLOWER ${package} name)
-  FetchContent_Declare(${name} URL ${url} URL_HASH SHA256=${sha256} DOWNLOAD_EXTRACT_TIMESTAMP OFF SYSTEM)
+  FetchContent_Declare(${name} URL ${url} URL_HASH SHA256=${sha256} DOWNLOAD_EXTRACT_TIMESTAMP OFF)
   FetchContent_MakeAvailable(${name})
+  set(RWKV_INSTALL OFF PARENT_SCOPE)  # an installed package could not find what was only downloaded here
 endfunction()
 
-# The order of candidates is the find_package name, the target it must define, then where to get it.
+# The name for find_package, the target it must define, then where to download it.
 rwkv_dependency(Eigen3 Eigen3::Eigen
   https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
   8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72)

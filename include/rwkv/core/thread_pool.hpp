@@ -108,15 +108,15 @@ private:
   static constexpr int n_spins = 2000;
 
   /// Returns when `condition(value)` is false.
-  template <class Condition>
-  static void wait_while(std::atomic<int>& value, Condition condition) noexcept {
+  template <class Number, class Condition>
+  static void wait_while(std::atomic<Number>& value, Condition condition) noexcept {
     for (int spin = 0; spin < n_spins; ++spin) {
       if (!condition(value.load(std::memory_order_acquire))) return;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
     }
-    for (int seen = value.load(std::memory_order_acquire); condition(seen);
+    for (Number seen = value.load(std::memory_order_acquire); condition(seen);
          seen = value.load(std::memory_order_acquire)) {
       value.wait(seen, std::memory_order_acquire);
     }
@@ -128,8 +128,8 @@ private:
   }
 
   void work(int worker) noexcept {
-    for (int done = 0;; ++done) {
-      wait_while(region_, [done](int region) { return region == done; });
+    for (unsigned done = 0;; ++done) {  // wraps around, as region_ does
+      wait_while(region_, [done](unsigned region) { return region == done; });
       if (stopping_) return;
       call_and_keep_exception(worker);
       if (n_pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) n_pending_.notify_one();
@@ -146,7 +146,7 @@ private:
   }
 
   std::vector<std::thread> workers_;
-  std::atomic<int> region_{0};     // counts regions; a worker sleeps until it moves
+  std::atomic<unsigned> region_{0};  // counts regions; a worker sleeps until it moves
   std::atomic<int> n_pending_{0};  // workers that have not finished the region
   void (*call_)(void*, int) = nullptr;
   void* context_ = nullptr;
