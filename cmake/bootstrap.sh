@@ -15,9 +15,19 @@ if ! command -v apt-get >/dev/null 2>&1; then
 elif [ -n "$missing" ]; then
   echo "rwkv: installing$missing" >&2
   as_root=
-  if [ "$(id -u)" != 0 ]; then as_root=sudo; fi
+  if [ "$(id -u)" != 0 ]; then
+    as_root=sudo
+    if ! command -v sudo >/dev/null 2>&1; then
+      echo "rwkv: there is no sudo; as root, run: apt-get install$missing" >&2
+      exit 1
+    fi
+  fi
   $as_root apt-get update -q >/dev/null
   # shellcheck disable=SC2086 # a list of words
-  DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing >/dev/null
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null
+fi
+if command -v cmake >/dev/null 2>&1 && ! cmake --list-presets >/dev/null 2>&1; then
+  echo "rwkv: CMake 3.24 or newer is needed, this is $(cmake --version | head -n 1); Debian 12 and Ubuntu 24.04 have it" >&2
+  exit 1
 fi
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

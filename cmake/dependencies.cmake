@@ -10,6 +10,10 @@ set(CLI11_BUILD_TESTS OFF)
 
 function(rwkv_dependency package target url sha256)
   find_package(${package} QUIET)
+  # Eigen 3.4 and 5 refuse each other's version ranges in find_package, so its version is compared here.
+  if(package STREQUAL "Eigen3" AND DEFINED Eigen3_VERSION AND Eigen3_VERSION VERSION_LESS 3.4)
+    message(FATAL_ERROR "rwkv: Eigen 3.4 or later is needed, found ${Eigen3_VERSION} in ${Eigen3_DIR}")
+  endif()
   if(TARGET ${target})
     return()
   endif()
@@ -42,8 +46,4 @@ if(RWKV_BUILD_TESTS)
   rwkv_dependency(doctest doctest::doctest
     https://github.com/doctest/doctest/archive/refs/tags/v2.4.11.tar.gz
     632ed2c05a7f53fa961381497bf8069093f0d6628c5f26286161fbd32a560186)
-endif()
-# Eigen 3.4 and 5 refuse each other's version ranges in find_package, so the version is compared here.
-if(DEFINED Eigen3_VERSION AND Eigen3_VERSION VERSION_LESS 3.4)
-  message(FATAL_ERROR "rwkv: Eigen 3.4 or later is needed, found ${Eigen3_VERSION}")
 endif()

@@ -8,6 +8,7 @@ if(RWKV_WERROR)
   target_compile_options(rwkv_strict INTERFACE -Werror)
 endif()
 if(RWKV_SANITIZE)
+  target_compile_definitions(rwkv_strict INTERFACE RWKV_TEST_SANITIZED)
   target_compile_options(rwkv_strict INTERFACE -fsanitize=${RWKV_SANITIZE} -fno-sanitize-recover=all
                                                -fno-omit-frame-pointer)
   target_link_options(rwkv_strict INTERFACE -fsanitize=${RWKV_SANITIZE})

@@ -18,7 +18,7 @@ public:
   explicit Forecaster(const rwkv::Checkpoint& checkpoint, const rwkv::Config& config) {
     rwkv::TensorSource source(&checkpoint);
     for (const char* prefix : {"blocks.0.", "blocks.1."}) {
-      blocks_.push_back(rwkv::v4::make_block<float>(source, prefix, config, *layout_));
+      blocks_.push_back(rwkv::v4::make_block<float>(source, prefix, "att", config.n_att, config, *layout_));
     }
     head_ = source.matrix("head.weight", config.n_vocab, config.n_embd);
   }

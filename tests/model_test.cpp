@@ -296,13 +296,24 @@ TEST_CASE("the pass in parts is the pass") {
   std::vector<float> x(static_cast<std::size_t>(n_tokens * model.config().n_embd));
   std::vector<float> logits(static_cast<std::size_t>(n_tokens * model.config().n_vocab));
   const MatrixView<float> rows{x.data(), n_tokens, model.config().n_embd};
-  const Segment<float> segment{0, n_tokens, state.values().data()};
   model.embed(tokens, rows, workspace);
   for (Index layer = 0; layer < model.config().n_layer; ++layer) {
-    model.apply_layers(layer, layer + 1, rows, {std::span(&segment, 1), workspace});
+    model.apply_layers(layer, layer + 1, rows, state, workspace);
   }
   model.apply_head(rows, {logits.data(), n_tokens, model.config().n_vocab}, workspace);
   CHECK(logits == all_logits(model, tokens, whole_sequence, whole_state, workspace));
+  CHECK(state == whole_state);
+
+  const auto rows_of = [&](Index n_rows, Index n_cols) { return MatrixView<float>{x.data(), n_rows, n_cols}; };
+  CHECK_THROWS_WITH_AS(model.embed(tokens, rows_of(n_tokens + 1, 64), workspace),
+                       doctest::Contains("x: expected shape [40, 64], found [41, 64]"), ArgumentError);
+  CHECK_THROWS_WITH_AS(model.apply_layers(0, 9, rows, state, workspace), doctest::Contains("found 0 to 9"),
+                       ArgumentError);
+  CHECK_THROWS_WITH_AS(model.apply_layers(0, 1, rows_of(4, 63), state, workspace), doctest::Contains("found [4, 63]"),
+                       ArgumentError);
+  CHECK_THROWS_WITH_AS(model.apply_head(rows, rows_of(1, 1), workspace),
+                       doctest::Contains("logits: expected shape [40, 256]"), ArgumentError);
+  model.apply_layers(0, 3, rows_of(0, 64), state, workspace);  // no rows, no change
   CHECK(state == whole_state);
 }
 
@@ -337,7 +348,7 @@ TEST_CASE("wrong calls are refused before anything changes") {
   CHECK_THROWS_WITH_AS(forward({-1}, state), doctest::Contains("found -1"), ArgumentError);
   CHECK_THROWS_AS(forward({}, state), ArgumentError);
   auto foreign = other.new_state();
-  CHECK_THROWS_WITH_AS(forward({1}, foreign), doctest::Contains("state is of another model"), ArgumentError);
+  CHECK_THROWS_WITH_AS(forward({1}, foreign), doctest::Contains("state: is of another model"), ArgumentError);
   const std::vector<Token> token{1};
   Sequence twice[] = {{token, &state}, {token, &state}};
   CHECK_THROWS_WITH_AS(model.forward(twice, workspace), doctest::Contains("the same state"), ArgumentError);

@@ -36,10 +36,14 @@ struct ModelOptions {
   }
 };
 
-/// A check for counts. (That of CLI11 prints the largest double in full.)
-inline const CLI::Validator not_negative(
-    [](const std::string& text) { return text.starts_with('-') ? "must be 0 or more, not " + text : std::string(); },
-    "0 or more");
+/// A check for counts. (That of CLI11 prints the largest double in full, and lets numbers overflow.)
+inline const CLI::Validator count(
+    [](const std::string& text) {
+      const bool is_count =
+          !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == std::string::npos;
+      return is_count ? std::string() : "must be a number from 0 to 999999999, not " + rwkv::in_quotes(text);
+    },
+    "COUNT");
 
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
   CLI::Option* const model =

@@ -84,9 +84,7 @@ void GenerateCommand::run() {
   flush();
   read(generator, tokens);
   const double read_seconds = seconds();
-  rwkv::GenerateOptions options{n_tokens, stops};
-  if (const auto end = text.end_of_text()) options.stop_tokens.push_back(*end);
-  const rwkv::Generated generated = generator.generate(options, [](std::string_view piece) {
+  const rwkv::Generated generated = generator.generate({n_tokens, stops}, [](std::string_view piece) {
     print(piece);
     flush();
     return is_interrupted == 0;
@@ -117,16 +115,16 @@ void add_generate(CLI::App& program) {
   app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
       ->excludes(prompt);
   app.add_flag("!--no-echo", command->echo, "Print only what is generated, not the prompt");
-  app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")
-      ->check(not_negative)
-      ->capture_default_str();
+  app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
   app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
   rwkv::SamplerOptions& s = command->sampling;
   app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();
   app.add_option("--top-p", s.top_p, "Keep the most likely tokens until their sum reaches this")->capture_default_str();
   app.add_option("--top-k", s.top_k, "Keep this many; 0: all")->capture_default_str();
-  app.add_option("--top-a", s.top_a, "Drop p < top_a * p_max^2; 0: none")->capture_default_str();
+  app.add_option("--top-a", s.top_a, "Drop p < top_a * p_max^2; 0: none; the first RWKV had 0.02")
+      ->capture_default_str();
+  app.add_option("--top-a-power", s.top_a_power, "The 2 of top_a")->capture_default_str();
   app.add_option("--min-p", s.min_p, "Drop p < min_p * p_max; 0: none")->capture_default_str();
   app.add_option("--presence-penalty", s.presence_penalty, "For tokens that occurred")->capture_default_str();
   app.add_option("--frequency-penalty", s.frequency_penalty, "For each time they did")->capture_default_str();

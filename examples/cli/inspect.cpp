@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // rwkv inspect: what is in a checkpoint.
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "command.hpp"
@@ -15,14 +14,21 @@ struct InspectCommand {
 
   void run() const {
     const rwkv::Checkpoint checkpoint = rwkv::open_checkpoint(file, {.verify_checksums = verify});
-    const rwkv::Model model(checkpoint);  // all its tensors are there and fit
-    if (json) return print_json(checkpoint, model);
-    print_text(checkpoint, model);
+    std::optional<rwkv::Model> model;
+    std::string problem;  // why it is not a model that can run; its tensors are of interest all the same
+    try {
+      model.emplace(checkpoint);
+    } catch (const rwkv::Error& error) {
+      problem = error.what();
+    }
+    if (json) return print_json(checkpoint, model, problem);
+    print_text(checkpoint, model, problem);
   }
 
 private:
-  static void print_json(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model);
-  static void print_text(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model);
+  using MaybeModel = std::optional<rwkv::Model>;
+  static void print_json(const rwkv::Checkpoint& checkpoint, const MaybeModel& model, const std::string& problem);
+  static void print_text(const rwkv::Checkpoint& checkpoint, const MaybeModel& model, const std::string& problem);
 };
 
 struct Sums {
@@ -40,21 +46,26 @@ Sums sums(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) {
   return sums;
 }
 
-void InspectCommand::print_json(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) {
-  const rwkv::Config& config = model.config();
-  const Sums total = sums(checkpoint, model);
-  nlohmann::ordered_json result{{"file", rwkv::to_utf8(checkpoint.path())},
-                                {"generation", rwkv::name(config.generation)},
-                                {"n_layer", config.n_layer},
-                                {"n_embd", config.n_embd},
-                                {"n_att", config.n_att},
-                                {"n_ffn", config.n_ffn},
-                                {"n_head", config.n_head},
-                                {"head_size", config.head_size},
-                                {"n_vocab", config.n_vocab},
-                                {"n_parameters", total.n_parameters},
-                                {"n_bytes", total.n_bytes},
-                                {"n_state", model.new_state().layout().size()}};
+void InspectCommand::print_json(const rwkv::Checkpoint& checkpoint, const MaybeModel& model,
+                                const std::string& problem) {
+  nlohmann::ordered_json result{{"file", rwkv::to_utf8(checkpoint.path())}};
+  if (model) {
+    const rwkv::Config& config = model->config();
+    const Sums total = sums(checkpoint, *model);
+    result.update({{"generation", rwkv::name(config.generation)},
+                   {"n_layer", config.n_layer},
+                   {"n_embd", config.n_embd},
+                   {"n_att", config.n_att},
+                   {"n_ffn", config.n_ffn},
+                   {"n_head", config.n_head},
+                   {"head_size", config.head_size},
+                   {"n_vocab", config.n_vocab},
+                   {"n_parameters", total.n_parameters},
+                   {"n_bytes", total.n_bytes},
+                   {"n_state", model->new_state().layout().size()}});
+  } else {
+    result["problem"] = rwkv::to_utf8(problem);
+  }
   for (const auto& [name, tensor] : checkpoint.entries()) {
     result["tensors"].push_back({{"name", rwkv::to_utf8(name)},
                                  {"dtype", rwkv::name(tensor.dtype)},
@@ -64,20 +75,25 @@ void InspectCommand::print_json(const rwkv::Checkpoint& checkpoint, const rwkv::
   print(result.dump(2) + "\n");
 }
 
-void InspectCommand::print_text(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) {
-  const rwkv::Config& config = model.config();
-  const Sums total = sums(checkpoint, model);
+void InspectCommand::print_text(const rwkv::Checkpoint& checkpoint, const MaybeModel& model,
+                                const std::string& problem) {
   const auto row = [](const std::string& what, const std::string& value) {
     print(what + std::string(14 - std::min<std::size_t>(13, what.size()), ' ') + value + "\n");
   };
-  row("model", "RWKV-" + std::string(rwkv::name(config.generation)) + (config.has_ffn_pre ? " with ffnPre" : ""));
-  row("layers", std::to_string(config.n_layer));
-  row("width", std::to_string(config.n_embd) + " (attention " + std::to_string(config.n_att) + ", ffn " +
-                   std::to_string(config.n_ffn) + ")");
-  row("vocabulary", std::to_string(config.n_vocab));
-  row("parameters", std::to_string(total.n_parameters));
-  row("weights", std::to_string(total.n_bytes) + " bytes");
-  row("state", std::to_string(model.new_state().layout().size() * 4) + " bytes");
+  if (model) {
+    const rwkv::Config& config = model->config();
+    const Sums total = sums(checkpoint, *model);
+    row("model", "RWKV-" + std::string(rwkv::name(config.generation)) + (config.has_ffn_pre ? " with ffnPre" : ""));
+    row("layers", std::to_string(config.n_layer));
+    row("width", std::to_string(config.n_embd) + " (attention " + std::to_string(config.n_att) + ", ffn " +
+                     std::to_string(config.n_ffn) + ")");
+    row("vocabulary", std::to_string(config.n_vocab));
+    row("parameters", std::to_string(total.n_parameters));
+    row("weights", std::to_string(total.n_bytes) + " bytes");
+    row("state", std::to_string(model->new_state().layout().size() * 4) + " bytes");
+  } else {
+    row("problem", problem);
+  }
   print("\n");
   for (const auto& [name, tensor] : checkpoint.entries()) {
     const std::string shown = rwkv::in_quotes(name);

@@ -42,11 +42,16 @@ template <class Scalar>
 void LogitsCommand::run_in() const {
   const auto ids = parse_tokens(tokens.starts_with('@') ? read_text(tokens.substr(1)) : tokens);
   const std::size_t n_chunk = chunk(ids.size());
+  if (sizeof(Scalar) == sizeof(double) && !model.isa.empty() && model.isa != "scalar") {
+    throw rwkv::ArgumentError(
+        {.item = "--isa", .expected = "scalar, or none, with --scalar double", .found = model.isa});
+  }
   rwkv::Workspace workspace(model.workspace());
   const auto weights = rwkv::load_model<Scalar>(model.model, {.verify_checksums = model.verify});
   auto state = weights.new_state();
   if (!state_in.empty()) state = rwkv::load_state(std::move(state), state_in);
   std::vector<Scalar> logits;
+  logits.reserve(ids.size() * static_cast<std::size_t>(weights.config().n_vocab));
   for (std::size_t first = 0; first < ids.size(); first += n_chunk) {
     const auto piece = std::span<const rwkv::Token>(ids).subspan(first, std::min(n_chunk, ids.size() - first));
     rwkv::BasicSequence<Scalar> sequence{piece, &state, rwkv::Logits::all};
@@ -54,9 +59,9 @@ void LogitsCommand::run_in() const {
     logits.insert(logits.end(), sequence.logits.span().begin(), sequence.logits.span().end());
   }
   constexpr auto dtype = sizeof(Scalar) == sizeof(double) ? rwkv::DType::f64 : rwkv::DType::f32;
+  const rwkv::Shape shape{static_cast<rwkv::Index>(ids.size()), weights.config().n_vocab};
   rwkv::Checkpoint result(out);
-  result.add("logits", rwkv::make_tensor(dtype, {static_cast<rwkv::Index>(ids.size()), weights.config().n_vocab},
-                                         std::span<const Scalar>(logits)));
+  result.add("logits", {dtype, shape, reinterpret_cast<const std::byte*>(logits.data()), nullptr});
   rwkv::write_safetensors(result, out);
   if (!state_out.empty()) rwkv::save_state(state, state_out);
 }

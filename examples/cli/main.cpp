@@ -55,7 +55,7 @@ constexpr int exit_usage = 2;
 constexpr int exit_interrupted = 130;
 
 int report(std::string_view message) {
-  std::cerr << "rwkv: " << message << '\n';
+  std::cerr << "rwkv: " << rwkv::printable(message) << '\n';
   return exit_error;
 }
 
@@ -94,6 +94,9 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const cli::Interrupted&) {
     return exit_interrupted;
+  } catch (const rwkv::ArgumentError& error) {
+    report(error.what());
+    return exit_usage;
   } catch (const std::bad_alloc&) {
     return report("out of memory");
   } catch (const std::exception& error) {

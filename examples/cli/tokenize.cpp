@@ -13,10 +13,21 @@ struct TokenizeCommand {
     const rwkv::Tokenizer text =
         tokenizer.empty() ? rwkv::Tokenizer(rwkv::ByteTokenizer()) : rwkv::load_tokenizer(tokenizer);
     const std::string input = read_text("-");
-    if (decode) return print(text.decode(parse_tokens(input)));
+    if (decode) return print_decoded(text, parse_tokens(input));
     std::string line;
     for (const rwkv::Token token : text.encode(input)) line += (line.empty() ? "" : " ") + std::to_string(token);
     print(line + "\n");
+  }
+
+private:
+  static void print_decoded(const rwkv::Tokenizer& text, const std::vector<rwkv::Token>& tokens) {
+    for (const rwkv::Token token : tokens) {
+      if (token >= 0 && token < text.n_vocab()) continue;
+      throw rwkv::ArgumentError({.item = "token",
+                                 .expected = "0 to " + std::to_string(text.n_vocab() - 1) + ", the vocabulary",
+                                 .found = std::to_string(token)});
+    }
+    print(text.decode(tokens));
   }
 };
 

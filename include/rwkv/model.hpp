@@ -36,8 +36,8 @@ template <class Scalar>
 class BasicModel {
 public:
   /// The weights stay where the checkpoint has them, and are kept alive.
-  /// Throws ModelError naming the tensor if one is missing, unknown or of the wrong shape, and UnsupportedError if it
-  /// is a kind of RWKV that this version does not run.
+  /// Throws ModelError naming the tensor if one is missing or of the wrong shape, and UnsupportedError if there are
+  /// unknown ones in the layers, or if it is a generation that this version does not run.
   explicit BasicModel(const Checkpoint& checkpoint) : data_(std::make_shared<const Data>(checkpoint)) {}
 
   [[nodiscard]] const Config& config() const noexcept { return data_->config; }
@@ -61,20 +61,37 @@ public:
   /// Throws ArgumentError, and changes nothing, if a token is outside the vocabulary or a state is not of this model.
   void forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const;
 
-  /// The pass in parts, for hosts that spread it over time or machines. x is [T, n_embd], the residual stream.
+  /// The pass of one sequence in parts, for hosts that spread it over time or machines: embed, apply_layers for all
+  /// layers in order, apply_head for the rows whose logits are wanted. x is [T, n_embd], the residual stream.
+  /// Throws ArgumentError, and changes nothing, if a size does not fit, a token is outside the vocabulary, or the state
+  /// is of another model.
   void embed(std::span<const Token> tokens, MatrixView<Scalar> x, Workspace& workspace) const {
     check(tokens);
+    check_shape("x", x, static_cast<Index>(tokens.size()), config().n_embd);
     visit([&](const auto& network) { network.embed(tokens, x, workspace); });
   }
-  /// Layers [first, last) of the rows of a batch; see Batch.
-  void apply_layers(Index first, Index last, MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    RWKV_ASSERT(0 <= first && first <= last && last <= config().n_layer);
-    visit([&](const auto& network) { network.apply_layers(first, last, x, batch); });
+  /// Layers [first, last); the state is updated for them alone.
+  void apply_layers(Index first, Index last, MatrixView<Scalar> x, BasicState<Scalar>& state,
+                    Workspace& workspace) const {
+    check_shape("x", x, x.n_rows, config().n_embd);
+    check(state);
+    if (first < 0 || first > last || last > config().n_layer) {
+      throw ArgumentError({.item = "layers",
+                           .expected = "a range within 0 to " + std::to_string(config().n_layer),
+                           .found = std::to_string(first) + " to " + std::to_string(last)});
+    }
+    const Segment<Scalar> segment{0, x.n_rows, state.values().data()};
+    visit([&](const auto& network) { network.apply_layers(first, last, x, {std::span(&segment, 1), workspace}); });
   }
-  /// logits [T, n_vocab]
+  /// logits are [T, n_vocab].
   void apply_head(MatrixView<const Scalar> x, MatrixView<Scalar> logits, Workspace& workspace) const {
+    check_shape("x", x, x.n_rows, config().n_embd);
+    check_shape<const Scalar>("logits", logits, x.n_rows, config().n_vocab);
     visit([&](const auto& network) { network.apply_head(x, logits, workspace); });
   }
+
+  /// Throws ArgumentError if a token is outside the vocabulary.
+  void check(std::span<const Token> tokens) const;
 
 private:
   struct Data {
@@ -110,8 +127,18 @@ private:
     std::visit(std::forward<Function>(function), data_->network);
   }
 
-  void check(std::span<const Token> tokens) const;
-  void check(std::span<const BasicSequence<Scalar>> batch) const;
+  void check(const BasicState<Scalar>& state) const {
+    if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
+  }
+  void check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const;
+
+  template <class T>
+  static void check_shape(const char* what, MatrixView<T> matrix, Index n_rows, Index n_cols) {
+    if (matrix.n_rows == n_rows && matrix.n_cols == n_cols) return;
+    throw ArgumentError({.item = what,
+                         .expected = "shape " + to_string(Shape{n_rows, n_cols}),
+                         .found = to_string(Shape{matrix.n_rows, matrix.n_cols})});
+  }
   void run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const;
 
   std::shared_ptr<const Data> data_;
@@ -122,7 +149,7 @@ using Sequence = BasicSequence<float>;
 
 template <class Scalar>
 void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const {
-  check(batch);
+  check(batch, workspace);
   const auto n_logits = [](const BasicSequence<Scalar>& sequence) {
     const auto n_tokens = static_cast<Index>(sequence.tokens.size());
     return sequence.wanted == Logits::all    ? n_tokens
@@ -191,18 +218,19 @@ void BasicModel<Scalar>::check(std::span<const Token> tokens) const {
 }
 
 template <class Scalar>
-void BasicModel<Scalar>::check(std::span<const BasicSequence<Scalar>> batch) const {
+void BasicModel<Scalar>::check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const {
+  Workspace::Frame frame(workspace);
+  const std::span states(frame.template take<const BasicState<Scalar>*>(static_cast<Index>(batch.size())),
+                         batch.size());
   for (std::size_t i = 0; i < batch.size(); ++i) {
     check(batch[i].tokens);
     if (batch[i].state == nullptr) throw ArgumentError({.item = "batch", .problem = "a sequence has no state"});
-    if (batch[i].state->layout() != *data_->layout) {
-      throw ArgumentError({.item = "batch", .problem = "a state is of another model"});
-    }
-    for (std::size_t j = 0; j < i; ++j) {
-      if (batch[i].state == batch[j].state) {
-        throw ArgumentError({.item = "batch", .problem = "two sequences have the same state"});
-      }
-    }
+    check(*batch[i].state);
+    states[i] = batch[i].state;
+  }
+  std::ranges::sort(states);
+  if (std::ranges::adjacent_find(states) != states.end()) {
+    throw ArgumentError({.item = "batch", .problem = "two sequences have the same state"});
   }
 }
 

@@ -2,6 +2,7 @@
 // Everything that runs models. (arch/init.hpp, which makes new ones, is apart.)
 #pragma once
 
+#include "rwkv/core/eigen.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"

@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "rwkv/core/mapped_file.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/open.hpp"
 #include "rwkv/io/safetensors.hpp"
 #include "rwkv/state.hpp"
 
@@ -32,7 +32,7 @@ void save_state(const BasicState<Scalar>& state, const std::string& path) {
 /// Throws IoError, FormatError, and ModelError naming the tensor if the file is not a State of such a model.
 template <class Scalar>
 [[nodiscard]] BasicState<Scalar> load_state(BasicState<Scalar> empty, const std::string& path) {
-  const Checkpoint file = read_safetensors(std::make_shared<const MappedFile>(path));
+  const Checkpoint file = open_checkpoint(path);
   for (const StateLayout::Entry& entry : empty.layout().entries()) {
     const TensorView& tensor = file.at(entry.name);
     if (tensor.shape != entry.shape || !info(tensor.dtype).is_real) {

@@ -29,7 +29,7 @@ class Workspace {
 public:
   /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
   explicit Workspace(const WorkspaceOptions& options = {})
-      : threads_(options.n_threads == 0 ? n_processors() : options.n_threads),
+      : threads_(options.n_threads == 0 ? std::min(n_processors(), ThreadPool::max_threads) : options.n_threads),
         kernels_f32_(kernel_table<float>(options.isa.value_or(best_isa()))),
         kernels_f64_(kernel_table<double>(Isa::scalar)) {}
 

@@ -148,6 +148,21 @@ TEST_CASE("unknown tensors inside the layers are refused, counters and masks are
   CHECK_NOTHROW(Model{with("global_step")});
 }
 
+TEST_CASE("absurd layer numbers and names are refused") {
+  for (const std::string number : {"9223372036854775807", "99999999999999999999", "x", "-1", ""}) {
+    Checkpoint checkpoint = whole_model();
+    checkpoint.add("blocks." + number + ".ln1.weight", make_tensor({1}, std::vector<float>(1)));
+    CAPTURE(number);
+    CHECK_THROWS_WITH_AS(Model{checkpoint}, doctest::Contains("a layer number"), ModelError);
+  }
+  Checkpoint checkpoint("test.pth");
+  CHECK_THROWS_WITH_AS(checkpoint.add(std::string(1025, 'x'), TensorView{}), doctest::Contains("found 1025"),
+                       FormatError);
+  Config future = small;
+  future.generation = Generation::v7;
+  CHECK_THROWS_WITH_AS(static_cast<void>(tensor_list(future)), doctest::Contains("RWKV-7"), UnsupportedError);
+}
+
 TEST_CASE("other generations are recognised and named") {
   RWKV_NEEDS_SHARED();
   const std::pair<const char*, const char*> cases[] = {{"v1/v1", "1"},

@@ -78,8 +78,7 @@ TEST_CASE("a new model loads, and its blocks are the identity on the residual st
   std::vector<float> x(3 * 32);
   model.embed(tokens, {x.data(), 3, 32}, workspace);
   const auto before = x;
-  const Segment<float> segment{0, 3, state.values().data()};
-  model.apply_layers(0, 4, {x.data(), 3, 32}, {std::span(&segment, 1), workspace});
+  model.apply_layers(0, 4, {x.data(), 3, 32}, state, workspace);
   CHECK(x == before);
 }
 

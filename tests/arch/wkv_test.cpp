@@ -210,6 +210,15 @@ TEST_CASE("the same bits for any number of threads, and for any share of the cha
   }
 }
 
+TEST_CASE("a scan of no tokens changes nothing, and blocks have a length") {
+  auto run = random_run<float>(0, 20);
+  run.pp.assign(20, 1.0f);
+  Workspace workspace({1});
+  wkv4_scan(run.call(), 7, workspace);
+  CHECK(run.pp == std::vector<float>(20, 1.0f));
+  CHECK_THROWS_WITH_AS(wkv4_scan(run.call(), 0, workspace), doctest::Contains("found 0"), ArgumentError);
+}
+
 TEST_CASE("the first token gives its own value exactly, and the output may replace the values") {
   auto run = random_run<float>(9, 20);
   auto in_place = run;

@@ -29,6 +29,7 @@ TEST_CASE("parts that are not there leave no trace") {
 TEST_CASE("names from files cannot fake output or flood it") {
   CHECK(in_quotes("a\nb\x1b[31m") == "'a\\x0ab\\x1b[31m'");
   CHECK(in_quotes(std::string(1000, 'x')).size() < 130);
+  CHECK(message({.path = "a\nb"}) == "a\\x0ab");
 }
 
 TEST_CASE("every kind is an Error and a std::runtime_error") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/core/tensor.hpp"
 
-#include "rwkv/core/matrix.hpp"
+#include "rwkv/core/eigen.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include <sys/resource.h>
+
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -69,6 +71,19 @@ TEST_CASE("an exception of any worker reaches the caller, and the pool goes on")
   pool.run([&](int) { ++n_calls; });
   CHECK(n_calls == 3);
 }
+
+#ifndef RWKV_TEST_SANITIZED  // sanitizers reserve terabytes of address space
+TEST_CASE("threads that the system refuses to start are an error, not the end") {
+  // The limit counts address space: a thousand stacks of 8 MB do not fit into 2 GB.
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  rlimit small = before;
+  small.rlim_cur = rlim_t{2} << 30;
+  if (setrlimit(RLIMIT_AS, &small) != 0) return;
+  CHECK_THROWS_WITH_AS(ThreadPool(1000), doctest::Contains("1000 threads: the system refuses"), IoError);
+  setrlimit(RLIMIT_AS, &before);
+}
+#endif
 
 TEST_CASE("no threads and absurdly many are refused") {
   CHECK_THROWS_WITH_AS(ThreadPool(0), doctest::Contains("found 0"), ArgumentError);

@@ -95,7 +95,9 @@ TEST_CASE("generate: the prompt may come from standard input, and may be empty")
 TEST_CASE("generate: a closed pipe and a full disk are no crash") {
   const ModelFile model;
   const std::string run = std::string(RWKV_PROGRAM) + " generate -m " + model.path() + " -p Once -n 100000";
-  CHECK(shell(run + " | head -c 10").status == 0);
+  const TemporaryFile status(".status");
+  CHECK(shell("( " + run + "; echo $? >" + status.path() + " ) | head -c 10").status == 0);
+  CHECK(read_file(status.path()) == "141\n");  // ended by SIGPIPE, as programs in a pipe are
   if (std::filesystem::exists("/dev/full")) {
     const Result full = shell("( " + run + " ) 3>&1 >/dev/full");
     CHECK(full.status == 1);
@@ -119,22 +121,32 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
   check_error("", wrong_usage, "a command is missing");
   check_error("fly", wrong_usage, "fly");
   check_error("generate --bogus", wrong_usage, "--bogus");
-  check_error("generate -m " + model.path() + " -n -5", wrong_usage, "--n-tokens: must be 0 or more, not -5");
+  check_error("generate -m " + model.path() + " -n -5", wrong_usage,
+              "--n-tokens: must be a number from 0 to 999999999, not '-5'");
   check_error("generate -m " + model.path() + " --threads 0", wrong_usage, "--threads");
-  check_error("generate -m " + model.path() + " --top-p nan", error, "top_p");
-  check_error("generate -m " + model.path() + " --isa sse9", error, "sse9");
+  check_error("generate -m " + model.path() + " --top-p nan", wrong_usage, "top_p");
+  check_error("generate -m " + model.path() + " --isa sse9", wrong_usage, "sse9");
   check_error("generate -m /nonexistent.pth", error, "/nonexistent.pth: cannot open");
   check_error("generate -m /tmp", error, "a directory");
   check_error("generate -m " + text.path(), error, "HTML");
   check_error("generate -m " + model.path() + " --tokenizer /nonexistent.txt", error, "/nonexistent.txt");
-  check_error("generate -m " + model.path() + " -p x --ban 999", error, "999");
-  check_error("logits -m " + model.path() + " --tokens 256 --out /tmp/x", error, "expected 0 to 255");
-  check_error("logits -m " + model.path() + " --tokens 1,x --out /tmp/x", error, "'x'");
-  check_error("logits -m " + model.path() + " --tokens 1 --mode chunk:0 --out /tmp/x", error, "chunk:N");
+  check_error("generate -m " + model.path() + " -p x --ban 999", wrong_usage, "999");
+  check_error("logits -m " + model.path() + " --tokens 256 --out /tmp/x", wrong_usage, "expected 0 to 255");
+  check_error("logits -m " + model.path() + " --tokens 1,x --out /tmp/x", wrong_usage, "'x'");
+  check_error("logits -m " + model.path() + " --tokens 1 --mode chunk:0 --out /tmp/x", wrong_usage, "chunk:N");
   check_error("logits -m " + model.path() + " --tokens 1 --out /nonexistent/x", error, "/nonexistent");
+  check_error("generate", wrong_usage, "no model was given");
+  check_error("logits -m " + model.path() + " --tokens 1 --scalar double --isa avx2 --out /tmp/x", wrong_usage,
+              "--isa");
+  check_error("bench -m " + model.path() + " --dtype f16", wrong_usage, "--synthetic");
+  check_error("bench --synthetic v4-169M --gen 4294967296", wrong_usage, "--gen");
+  check_error("inspect ''", error, "an empty file name");
+  check_error("logits -m " + model.path() + " --tokens 1 --out ''", error, "an empty file name");
+  check_error("logits -m " + model.path() + " --tokens 1 --out /tmp/x --state-in " + text.path(), error, "HTML");
+  check_error("inspect \"$(printf 'a\\nb')\"", error, "a\\x0ab: cannot open");
   check_error("inspect /nonexistent", error, "/nonexistent");
-  check_error("bench", error, "--synthetic");
-  check_error("bench --synthetic v9", error, "v4-169M");
+  check_error("bench", wrong_usage, "--synthetic");
+  check_error("bench --synthetic v9", wrong_usage, "v4-169M");
 }
 
 TEST_CASE("help and version are no mistakes") {
@@ -152,7 +164,9 @@ TEST_CASE("tokenize: to ids and back, every byte") {
   CHECK(shell(command + " <" + input.path() + " | " + command + " --decode").out == bytes);
   CHECK(shell("printf hi | " + command).out == "104 105\n");
   CHECK(shell("printf '104, 105' | " + command + " --decode").out == "hi");
-  CHECK(shell("printf 1x | " + command + " --decode").status == 1);
+  CHECK(shell("printf 1x | " + command + " --decode").status == 2);
+  CHECK(shell("printf 256 | " + command + " --decode").err ==
+        "rwkv: token: expected 0 to 255, the vocabulary, found 256\n");
 }
 
 TEST_CASE("tokenize: the World vocabulary") {
@@ -216,6 +230,15 @@ TEST_CASE("inspect: sizes and tensors, for people and as JSON") {
   const Result text = program("inspect " + model.path());
   CHECK(text.out.find("RWKV-4") != std::string::npos);
   CHECK(text.out.find("blocks.1.ffn.value.weight  bf16 [32, 64]") != std::string::npos);
+}
+
+TEST_CASE("inspect: what cannot run is listed all the same, with the reason") {
+  RWKV_NEEDS_SHARED();
+  const std::string file = shared_file("testdata/models/v7.0/v7.0-fp32.pth");
+  CHECK(program("inspect " + file).out.find("problem       " + file + ": this is an RWKV-7 model") == 0);
+  const auto json = nlohmann::json::parse(program("inspect --json " + file).out);
+  CHECK(json.contains("problem"));
+  CHECK(json["tensors"].size() > 50);
 }
 
 TEST_CASE("bench: one JSON object with the fields of the interface") {

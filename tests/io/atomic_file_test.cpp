@@ -48,6 +48,16 @@ TEST_CASE("without commit the old file stays and nothing is left behind") {
   CHECK(folder.names() == std::vector<std::string>{"x"});
 }
 
+TEST_CASE("links and empty names are refused, and a link keeps its target") {
+  const TemporaryFolder folder;
+  write_file(folder.path("target"), "old");
+  std::filesystem::create_symlink(folder.path("target"), folder.path("link"));
+  CHECK_THROWS_WITH_AS(AtomicFile(folder.path("link")), doctest::Contains("found a folder, a link or a device"),
+                       IoError);
+  CHECK(read_file(folder.path("target")) == "old");
+  CHECK_THROWS_WITH_AS(AtomicFile(""), doctest::Contains("an empty file name"), IoError);
+}
+
 TEST_CASE("two writers of one file do not disturb each other") {
   const TemporaryFolder folder;
   AtomicFile a(folder.path("x")), b(folder.path("x"));

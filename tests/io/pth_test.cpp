@@ -82,6 +82,7 @@ TEST_CASE("a tensor that leaves its storage is refused by name") {
       {-1, {1}, {1}, "reaches out"},
       {12, {1}, {1}, "reaches out"},
       {huge, {2}, {1}, "reaches out"},
+      {std::numeric_limits<std::int64_t>::min(), {2}, {1}, "reaches out"},
       {0, {4, 4}, {4, -1}, "reaches out"},
       {0, {3}, {huge}, "reaches out"},
       {0, {3, 3}, {huge, huge}, "reaches out"},

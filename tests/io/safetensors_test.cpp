@@ -121,6 +121,12 @@ TEST_CASE("headers of another form are refused") {
   }
 }
 
+TEST_CASE("a header with a zero byte is refused, and so is a name that is far too long") {
+  check_refused(std::string("{}\0{}", 5), 0, "expected a JSON object");
+  check_refused(R"({")" + std::string(2000, 'x') + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", 0,
+                "a name of at most 1024 bytes");
+}
+
 TEST_CASE("duplicate keys are refused on every level") {
   const std::string entry = R"({"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
   check_refused("{\"a\":" + entry + ",\"a\":" + entry + "}", 0, "'a': the name occurs twice");

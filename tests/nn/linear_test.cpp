@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/nn/linear.hpp"
 
+#include "rwkv/core/eigen.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;

@@ -14,13 +14,14 @@ TEST_CASE("token shift blends each row with the one before it, across calls and 
   const auto mu = random_values<double>(n, 2);
   Workspace workspace({2});
   // One sequence of rows 0..4 in two calls, another of rows 5..7, in one batch with the second call.
-  std::vector<double> first_state(2 + n), second_state(2 + n), y(rows.size());
+  std::vector<double> first_state(2 + n), second_state(2 + n), empty_state(2 + n), y(rows.size());
   const auto shift = [&](Index first, Index n_rows, std::vector<Segment<double>> segments) {
     token_shift<double, 1>({rows.data() + first * n, n_rows, n}, 2, {{{mu.data(), {y.data() + first * n, n_rows, n}}}},
                            {segments, workspace});
   };
   shift(0, 2, {{0, 2, first_state.data()}});
-  shift(2, 6, {{0, 3, first_state.data()}, {3, 3, second_state.data()}});
+  shift(2, 6, {{0, 3, first_state.data()}, {3, 0, empty_state.data()}, {3, 3, second_state.data()}});
+  CHECK(empty_state == std::vector<double>(2 + n));
   for (Index row = 0; row < 8; ++row) {
     for (Index c = 0; c < n; ++c) {
       const bool is_first = row == 0 || row == 5;

@@ -3,6 +3,7 @@
 
 #include "rwkv/arch/init.hpp"
 #include "support/support.hpp"
+#include "text/byte_vocabulary.hpp"
 
 using namespace rwkv;
 
@@ -78,7 +79,7 @@ TEST_CASE("a stop text is not shown, and the state is rewound to just before it"
       CAPTURE(length);
       CHECK(result.reason == StopReason::stop_text);
       CHECK(result.text == whole.substr(0, expected));
-      CHECK(to_utf8(result.text).starts_with(shown));
+      CHECK(shown == to_utf8(result.text));
       CHECK(difference(fixture.generator.state(), state_after("Once" + result.text)) < 1e-4);
     }
   }
@@ -86,13 +87,7 @@ TEST_CASE("a stop text is not shown, and the state is rewound to just before it"
 
 TEST_CASE("a stop inside a token of several bytes keeps the bytes before it") {
   // A vocabulary whose only long token is "ab|cd"; the model is made to draw it by banning everything else.
-  std::string vocabulary;
-  for (int byte = 0; byte < 256; ++byte) {
-    constexpr char hex[] = "0123456789abcdef";
-    vocabulary += std::to_string(byte + 1) + " b'\\x" + hex[byte / 16] + hex[byte % 16] + "' 1\n";
-  }
-  vocabulary += "257 'ab|cd' 5\n";
-  const Tokenizer tokenizer(WorldTokenizer::from_text(vocabulary, "test"));
+  const Tokenizer tokenizer(WorldTokenizer::from_text(rwkv_test::byte_vocabulary() + "257 'ab|cd' 5\n", "test"));
   const Model model(synthetic({Generation::v4, 1, 16, 16, 32, 0, 0, 258}, DType::f32, 1));
   SamplerOptions options;
   for (Token token = 0; token < 257; ++token) options.banned.push_back(token);
@@ -151,10 +146,67 @@ TEST_CASE("reading a prompt reports progress and can be cancelled") {
   CHECK_FALSE(fixture.generator.read(prompt, [](Index) { return false; }));
 }
 
+TEST_CASE("text that is held back at the end is shown after all, and costs no more snapshots than it has bytes") {
+  // Only 'a' can be drawn, and the stop text begins with it: something is always held back.
+  SamplerOptions only_a;
+  for (Token token = 0; token < 256; ++token) {
+    if (token != 'a') only_a.banned.push_back(token);
+  }
+  Workspace workspace({1});
+  Generator generator(noise(), Tokenizer(ByteTokenizer()), workspace, only_a);
+  generator.read("x");
+  std::string shown;
+  const Generated result = generator.generate({.max_tokens = 50, .stops = {"aab"}}, [&](std::string_view text) {
+    shown += text;
+    return true;
+  });
+  CHECK(result.text == std::string(50, 'a'));
+  CHECK(shown == result.text);
+  CHECK(difference(generator.state(), state_after("x" + result.text)) < 1e-4);
+}
+
+TEST_CASE("tokens without text are never drawn, and the end of text ends it") {
+  // Ids 1 to 256 are bytes, 257 to 299 have no text, 300 is long.
+  const Tokenizer tokenizer(WorldTokenizer::from_text(rwkv_test::byte_vocabulary() + "300 'long' 4\n", "test"));
+  const Model model(synthetic({Generation::v4, 1, 16, 16, 32, 0, 0, 301}, DType::f32, 1));
+  SamplerOptions options{.temperature = 10, .top_p = 1};  // nearly a coin for the two that are left
+  for (Token token = 1; token <= 256; ++token) options.banned.push_back(token);
+  Workspace workspace({1});
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Generator generator(model, tokenizer, workspace, options, seed);
+    generator.read("x");
+    const Generated result = generator.generate({.max_tokens = 200});
+    CHECK(result.reason == StopReason::stop_token);
+    CHECK(result.text.size() == static_cast<std::size_t>(4 * result.n_tokens));
+  }
+}
+
+TEST_CASE("an exception of the callback leaves the state with what was read") {
+  Fixture fixture;
+  fixture.generator.read("Once");
+  std::string shown;
+  CHECK_THROWS_AS(fixture.generator.generate({.max_tokens = 50},
+                                             [&](std::string_view text) -> bool {
+                                               shown += text;
+                                               if (shown.size() > 5) throw std::runtime_error("disk full");
+                                               return true;
+                                             }),
+                  std::runtime_error);
+  if (shown.find("\xef\xbf\xbd") == std::string::npos) {
+    CHECK(difference(fixture.generator.state(), state_after("Once" + shown)) < 1e-4);
+  }
+}
+
 TEST_CASE("nothing to continue is an error, and so is a token of another vocabulary") {
   Fixture fixture;
   CHECK_THROWS_WITH_AS(fixture.generator.generate(), doctest::Contains("nothing to continue"), ArgumentError);
   const std::vector<Token> foreign{256};
   CHECK_THROWS_WITH_AS(fixture.generator.read(foreign), doctest::Contains("found 256"), ArgumentError);
+  std::vector<Token> late(300, 65);
+  late[280] = 256;
+  CHECK_THROWS_AS(fixture.generator.read(late), ArgumentError);
+  CHECK(fixture.generator.state() == noise().new_state());
+  CHECK_THROWS_WITH_AS(Generator(noise(), Tokenizer(ByteTokenizer()), fixture.workspace, {.banned = {256}}),
+                       doctest::Contains("found 256"), ArgumentError);
 }
 TEST_SUITE_END();

@@ -1,33 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/text/sampler.hpp"
 
-#include <atomic>
 #include <map>
-#include <new>
 #include <nlohmann/json.hpp>
 
 #include "rwkv/text/tokenizer.hpp"
+#include "support/count_allocations.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
 using rwkv_test::max_abs_difference;
 using rwkv_test::random_values;
-
-// This program counts its allocations. Not inline: gcc would take free() for a mismatch with the operator it knows.
-namespace {
-std::atomic<long> n_allocations = 0;
-}
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++n_allocations;
-  if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  ++n_allocations;
-  return std::malloc(size > 0 ? size : 1);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -407,10 +390,10 @@ TEST_CASE("sampling does not allocate after the first call") {
   sampler.accept(sampler.sample(logits));
   logits = random_values<float>(65536, 9, 0.1);  // then many, and all of them ranked
   std::vector<double> p(logits.size());
-  const long before = n_allocations;
+  const long before = rwkv_test::n_allocations();
   const Token token = sampler.sample(logits);
   sampler.probabilities(logits, p);
-  const long after = n_allocations;
+  const long after = rwkv_test::n_allocations();
   CHECK(after == before);
   CHECK(before > 0);
   CHECK(p[static_cast<std::size_t>(token)] > 0);

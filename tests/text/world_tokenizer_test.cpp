@@ -234,4 +234,14 @@ TEST_CASE("World: every truncated or damaged file is a vocabulary or a FormatErr
     }
   }
 }
+TEST_CASE("World: tokens have a limit, so that encoding takes linear time") {
+  const auto with = [](std::size_t size) {
+    return rwkv_test::byte_vocabulary() + "300 '" + std::string(size, 'a') + "' " + std::to_string(size) + "\n";
+  };
+  CHECK(WorldTokenizer::from_text(with(1024), "test").encode(std::string(1024, 'a')) == std::vector<Token>{300});
+  CHECK_THROWS_WITH_AS(static_cast<void>(WorldTokenizer::from_text(with(1025), "test")),
+                       doctest::Contains("line 257: expected a token of 1 to 1024 bytes, found 1025 bytes"),
+                       FormatError);
+}
+
 TEST_SUITE_END();

@@ -21,14 +21,18 @@ struct LayerName {
   std::string_view rest;
 };
 
-/// Nothing if the name does not begin with "blocks." or "blocks.<number>." does not follow.
+/// No model has nearly as many; keeps what is computed from numbers in hostile files small.
+inline constexpr Index max_layer = Index{1} << 40;
+
+/// Nothing if the name does not begin with "blocks.<number>.".
 [[nodiscard]] inline std::optional<LayerName> parse_layer_name(std::string_view name) noexcept {
   constexpr std::string_view prefix = "blocks.";
   if (!name.starts_with(prefix)) return std::nullopt;
   name.remove_prefix(prefix.size());
   Index layer = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  const bool is_number = error == std::errc() && end != name.data() + name.size() && *end == '.';
+  if (!is_number || layer < 0 || layer > max_layer) return std::nullopt;
   return LayerName{layer, name.substr(static_cast<std::size_t>(end - name.data()) + 1)};
 }
 
@@ -70,12 +74,13 @@ struct LayerName {
 /// Rows of a matrix that every layer has, or at least the layers that are not special.
 [[nodiscard]] inline Index rows_in_layers(const Checkpoint& checkpoint, std::string_view rest) {
   const Checkpoint::Entry* const entry = find_in_layers(checkpoint, rest);
-  if (entry == nullptr) return static_cast<void>(checkpoint.at("blocks.0." + std::string(rest))), Index{0};  // throws
-  if (entry->tensor.shape.rank() == 2) return entry->tensor.shape[0];
+  const std::string name = entry == nullptr ? "blocks.0." + std::string(rest) : entry->name;
+  const Shape& shape = checkpoint.at(name).shape;
+  if (shape.rank() == 2) return shape[0];
   throw ModelError({.path = checkpoint.path(),
-                    .item = tensor_item(entry->name),
+                    .item = tensor_item(name),
                     .expected = "a matrix",
-                    .found = "shape " + to_string(entry->tensor.shape)});
+                    .found = "shape " + to_string(shape)});
 }
 
 /// One more than the largest layer number. Throws ModelError if a number between is missing or is not a number.

@@ -20,10 +20,14 @@ RWKV_NAMESPACE_BEGIN
 template <class Scalar>
 using AnyNetwork = std::variant<Network<Scalar, v4::Layer<Scalar>>>;
 
-/// Throws ModelError naming the tensor if one is missing or has the wrong shape.
+/// Throws ModelError naming the tensor if one is missing or has the wrong shape, UnsupportedError for a generation that
+/// this version does not run.
 template <class Scalar>
 [[nodiscard]] AnyNetwork<Scalar> make_network(TensorSource& source, const Config& config, StateLayout& layout) {
-  return Network<Scalar, v4::Layer<Scalar>>(source, config, layout);
+  if (config.generation == Generation::v4) return Network<Scalar, v4::Layer<Scalar>>(source, config, layout);
+  throw UnsupportedError({.item = "RWKV-" + std::string(name(config.generation)),
+                          .problem = "this generation is not supported yet",
+                          .hint = "This version runs RWKV-4 only."});
 }
 
 /// Every tensor of a model of this kind, with its official name and shape.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <Eigen/QR>
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -14,7 +15,7 @@
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/detect.hpp"
 #include "rwkv/arch/generations.hpp"
-#include "rwkv/core/matrix.hpp"
+#include "rwkv/core/eigen.hpp"
 #include "rwkv/core/random.hpp"
 #include "rwkv/io/checkpoint.hpp"
 

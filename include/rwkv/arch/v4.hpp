@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "rwkv/arch/block.hpp"
@@ -28,7 +29,7 @@ class TimeMix {
 public:
   /// Takes the tensors `prefix`time_decay, ... from `source` and adds the state tensors `prefix`xx, ... to `layout`.
   TimeMix(TensorSource& source, const std::string& prefix, Index n_embd, Index n_att, StateLayout& layout)
-      : w_(source.vector<Scalar>(prefix + "time_decay", {n_att})),
+      : w_(n_att),
         u_(source.vector<Scalar>(prefix + "time_first", {n_att})),
         mix_k_(source.vector<Scalar>(prefix + "time_mix_k", {1, 1, n_embd})),
         mix_v_(source.vector<Scalar>(prefix + "time_mix_v", {1, 1, n_embd})),
@@ -41,7 +42,8 @@ public:
         aa_(layout.add(prefix + "aa", {n_att})),
         bb_(layout.add(prefix + "bb", {n_att})),
         pp_(layout.add(prefix + "pp", {n_att}, wkv_empty_exponent)) {
-    for (Scalar& w : w_) w = -std::exp(w);
+    const Buffer<double> time_decay = source.vector<double>(prefix + "time_decay", {n_att});
+    for (Index i = 0; i < n_att; ++i) w_[i] = static_cast<Scalar>(-std::exp(time_decay[i]));
   }
 
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.
@@ -122,28 +124,18 @@ private:
   Index xx_;  // offset in the State
 };
 
-/// A block of RWKV-4, its tensors named `prefix`ln1.weight, ...
-template <class Scalar>
-[[nodiscard]] Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>> make_block(TensorSource& source,
-                                                                            const std::string& prefix,
-                                                                            const Config& config, StateLayout& layout) {
+/// A block of RWKV-4 whose tensors are named `prefix`ln1.weight, ..., and those of its mixer
+/// `prefix``mixer`.key.weight,
+/// ...: "att" for a TimeMix with n_hidden = n_att, "ffnPre" for a ChannelMix with n_hidden = n_ffn.
+template <class Scalar, template <class> class Mixer = TimeMix>
+[[nodiscard]] Block<Scalar, Mixer<Scalar>, ChannelMix<Scalar>> make_block(TensorSource& source,
+                                                                          const std::string& prefix,
+                                                                          const std::string& mixer, Index n_hidden,
+                                                                          const Config& config, StateLayout& layout) {
   auto ln1 = source.layer_norm<Scalar>(prefix + "ln1", config.n_embd);
-  TimeMix<Scalar> time_mix(source, prefix + "att.", config.n_embd, config.n_att, layout);
+  Mixer<Scalar> first(source, prefix + mixer + ".", config.n_embd, n_hidden, layout);
   auto ln2 = source.layer_norm<Scalar>(prefix + "ln2", config.n_embd);
-  return {std::move(ln1), std::move(time_mix), std::move(ln2),
-          ChannelMix<Scalar>(source, prefix + "ffn.", config.n_embd, config.n_ffn, layout)};
-}
-
-/// The first block of a model with `ffnPre`.
-template <class Scalar>
-[[nodiscard]] Block<Scalar, ChannelMix<Scalar>, ChannelMix<Scalar>> make_ffn_pre_block(TensorSource& source,
-                                                                                       const std::string& prefix,
-                                                                                       const Config& config,
-                                                                                       StateLayout& layout) {
-  auto ln1 = source.layer_norm<Scalar>(prefix + "ln1", config.n_embd);
-  ChannelMix<Scalar> pre(source, prefix + "ffnPre.", config.n_embd, config.n_ffn, layout);
-  auto ln2 = source.layer_norm<Scalar>(prefix + "ln2", config.n_embd);
-  return {std::move(ln1), std::move(pre), std::move(ln2),
+  return {std::move(ln1), std::move(first), std::move(ln2),
           ChannelMix<Scalar>(source, prefix + "ffn.", config.n_embd, config.n_ffn, layout)};
 }
 
@@ -164,8 +156,10 @@ private:
 
   static AnyBlock make(TensorSource& source, const Config& config, Index index, StateLayout& layout) {
     const std::string prefix = "blocks." + std::to_string(index) + ".";
-    if (index == 0 && config.has_ffn_pre) return make_ffn_pre_block<Scalar>(source, prefix, config, layout);
-    return make_block<Scalar>(source, prefix, config, layout);
+    if (index == 0 && config.has_ffn_pre) {
+      return make_block<Scalar, ChannelMix>(source, prefix, "ffnPre", config.n_ffn, config, layout);
+    }
+    return make_block<Scalar>(source, prefix, "att", config.n_att, config, layout);
   }
 
   AnyBlock block_;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <string>
 
 #include "rwkv/kernels/table.hpp"
 #include "rwkv/workspace.hpp"
@@ -79,8 +80,13 @@ void wkv4_recurrent(std::span<const Wkv4Call<Scalar>> calls, Workspace& workspac
 /// at the start of each block, then every block runs again from there and gives its outputs. That is twice the work of
 /// the recurrence, but its longest chain is 2 block_length + T / block_length tokens instead of T.
 /// The result depends on block_length, by rounding, and not on the number of threads.
+/// Throws ArgumentError unless block_length is positive.
 template <class Scalar>
 void wkv4_scan(const Wkv4Call<Scalar>& call, Index block_length, Workspace& workspace) {
+  if (block_length < 1) {
+    throw ArgumentError({.item = "block length", .expected = "1 or more", .found = std::to_string(block_length)});
+  }
+  if (call.n_tokens == 0) return;
   const Index n_blocks = (call.n_tokens + block_length - 1) / block_length;
   const Index n = call.n_channels;
   Workspace::Frame frame(workspace);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -58,6 +59,9 @@ public:
 private:
   static T* allocate(Index size) {
     if (size == 0) return nullptr;
+    if (size < 0 || size > std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(T))) {
+      throw std::bad_array_new_length();
+    }
     return static_cast<T*>(
         ::operator new (static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{buffer_alignment}));
   }

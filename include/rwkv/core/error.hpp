@@ -21,6 +21,23 @@ struct ErrorDetails {
   std::string hint = {};      ///< what to do about it, as a sentence
 };
 
+/// Control characters as \xNN, so that a hostile name cannot fake output or break a line.
+[[nodiscard]] inline std::string printable(std::string_view name) {
+  constexpr char hex[] = "0123456789abcdef";
+  std::string text;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      text += c;
+    } else {
+      text += "\\x";
+      text += hex[byte >> 4];
+      text += hex[byte & 15];
+    }
+  }
+  return text;
+}
+
 /// "path: item: problem: expected X, found Y. hint"
 [[nodiscard]] inline std::string message(const ErrorDetails& details) {
   std::string text;
@@ -29,7 +46,7 @@ struct ErrorDetails {
     if (!text.empty()) text += separator;
     text += part;
   };
-  append("", details.path);
+  append("", printable(details.path));
   append(": ", details.item);
   append(": ", details.problem);
   if (!details.expected.empty()) append(": ", "expected " + details.expected);
@@ -69,24 +86,10 @@ class ArgumentError : public Error {
   using Error::Error;
 };
 
-/// 'name', for use inside messages. Control characters are shown as \xNN, so that a hostile name cannot fake output,
-/// and long names are cut.
+/// 'name', for use inside messages: printable, and long names are cut.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
   constexpr std::size_t max_shown = 120;
-  constexpr char hex[] = "0123456789abcdef";
-  std::string text = "'";
-  for (const char c : name.substr(0, max_shown)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      text += c;
-    } else {
-      text += "\\x";
-      text += hex[byte >> 4];
-      text += hex[byte & 15];
-    }
-  }
-  if (name.size() > max_shown) text += "...";
-  return text + "'";
+  return "'" + printable(name.substr(0, max_shown)) + (name.size() > max_shown ? "...'" : "'");
 }
 
 /// "tensor 'name'"

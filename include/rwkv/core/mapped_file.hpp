@@ -26,6 +26,7 @@ class MappedFile {
 public:
   /// Throws IoError if there is no such file, if it cannot be read, or if it is a directory or a device.
   explicit MappedFile(std::string path) : path_(std::move(path)) {
+    if (path_.empty()) throw IoError({.problem = "cannot open", .found = "an empty file name"});
     const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.number < 0) fail("cannot open");
     struct stat status {};
@@ -59,7 +60,8 @@ private:
   };
 
   [[noreturn]] void fail(const char* what) const {
-    throw IoError({.path = path_, .problem = std::string(what) + ": " + std::strerror(errno)});
+    const int error = errno;  // before anything else can change it
+    throw IoError({.path = path_, .problem = std::string(what) + ": " + std::strerror(error)});
   }
 
   std::string path_;

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -52,23 +54,27 @@ struct Range {
 /// time; regions do not nest.
 class ThreadPool {
 public:
-  /// Throws ArgumentError unless 1 <= n_threads <= 1024.
+  static constexpr int max_threads = 1024;
+
+  /// Throws ArgumentError unless 1 <= n_threads <= max_threads, IoError if the system refuses to start them.
   explicit ThreadPool(int n_threads) {
-    if (n_threads < 1 || n_threads > 1024) {
+    if (n_threads < 1 || n_threads > max_threads) {
       throw ArgumentError({.item = "number of threads", .expected = "1 to 1024", .found = std::to_string(n_threads)});
     }
     workers_.reserve(static_cast<std::size_t>(n_threads - 1));
-    for (int worker = 1; worker < n_threads; ++worker) {
-      workers_.emplace_back([this, worker] { work(worker); });
+    try {
+      for (int worker = 1; worker < n_threads; ++worker) {
+        workers_.emplace_back([this, worker] { work(worker); });
+      }
+    } catch (const std::system_error& error) {
+      stop();
+      throw IoError({.item = std::to_string(n_threads) + " threads",
+                     .problem = std::string("the system refuses to start that many: ") + error.what()});
     }
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  ~ThreadPool() {
-    stopping_ = true;
-    start_region();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadPool() { stop(); }
 
   [[nodiscard]] int n_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
@@ -122,6 +128,12 @@ private:
     }
   }
 
+  void stop() noexcept {
+    stopping_ = true;
+    start_region();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   void start_region() noexcept {
     region_.fetch_add(1, std::memory_order_release);
     region_.notify_all();
@@ -147,7 +159,7 @@ private:
 
   std::vector<std::thread> workers_;
   std::atomic<unsigned> region_{0};  // counts regions; a worker sleeps until it moves
-  std::atomic<int> n_pending_{0};  // workers that have not finished the region
+  std::atomic<int> n_pending_{0};    // workers that have not finished the region
   void (*call_)(void*, int) = nullptr;
   void* context_ = nullptr;
   bool stopping_ = false;

@@ -25,11 +25,12 @@ RWKV_NAMESPACE_BEGIN
 /// All functions throw IoError with the path and the words of the operating system.
 class AtomicFile {
 public:
-  /// Throws IoError also if `path` is there and no regular file: a device must not be replaced.
+  /// Throws IoError also if `path` is empty, or there and no regular file: a device or a link must not be replaced.
   explicit AtomicFile(std::string path) : path_(std::move(path)) {
+    if (path_.empty()) throw IoError({.problem = "cannot write", .found = "an empty file name"});
     struct stat status {};
-    if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-      throw IoError({.path = path_, .problem = "cannot write", .found = "a folder or a device of that name"});
+    if (::lstat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+      throw IoError({.path = path_, .problem = "cannot write", .found = "a folder, a link or a device of that name"});
     }
     constexpr int max_attempts = 100;  // names left over by a program that was killed
     for (int attempt = 0; file_ < 0 && attempt < max_attempts; ++attempt) {
@@ -66,7 +67,8 @@ public:
 
 private:
   [[noreturn]] void fail(std::string_view what) const {
-    throw IoError({.path = path_, .problem = std::string(what) + ": " + std::strerror(errno)});
+    const int error = errno;  // before anything else can change it
+    throw IoError({.path = path_, .problem = std::string(what) + ": " + std::strerror(error)});
   }
 
   std::string path_, temporary_;

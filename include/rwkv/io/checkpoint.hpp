@@ -38,10 +38,19 @@ public:
   /// Far more than any model has. Without it, a hostile file of a few bytes per tensor would take much more memory.
   static constexpr std::size_t max_tensors = 100'000;
 
-  /// Throws FormatError if there is a tensor of that name already, or if there are max_tensors.
+  static constexpr std::size_t max_name = 1024;
+
+  /// Throws FormatError if there is a tensor of that name already, if the name is longer than max_name, or if there are
+  /// max_tensors.
   void add(std::string name, TensorView tensor) {
     if (entries_.size() == max_tensors) {
       throw FormatError({.path = path_, .problem = "more than " + std::to_string(max_tensors) + " tensors"});
+    }
+    if (name.size() > max_name) {
+      throw FormatError({.path = path_,
+                         .item = tensor_item(name),
+                         .expected = "a name of at most " + std::to_string(max_name) + " bytes",
+                         .found = std::to_string(name.size())});
     }
     if (!positions_.emplace(name, entries_.size()).second) {
       throw FormatError({.path = path_, .item = tensor_item(name), .problem = "the name occurs twice"});

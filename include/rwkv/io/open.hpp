@@ -133,7 +133,7 @@ inline constexpr ForeignFile foreign_files[] = {
 [[nodiscard]] inline Checkpoint strip_prefixes(Checkpoint checkpoint) {
   for (std::string_view prefix = common_prefix(checkpoint); !prefix.empty(); prefix = common_prefix(checkpoint)) {
     Checkpoint stripped(checkpoint.path());
-    stripped.metadata() = checkpoint.metadata();
+    stripped.metadata() = std::move(checkpoint.metadata());
     for (const auto& [name, tensor] : checkpoint.entries()) {
       stripped.add(name.starts_with(prefix) ? name.substr(prefix.size()) : name, tensor);
     }

@@ -139,9 +139,18 @@ inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& 
 
 /// RWKV-4 files hold x = -exp(time_decay), rounded to the type of the file. The logarithm is kept in double precision,
 /// so that its exponential is x again when it is rounded to float; 0 becomes minus infinity.
-[[nodiscard]] inline TensorView restore_v4_decay(const TensorView& tensor) {
+[[nodiscard]] inline TensorView restore_v4_decay(const std::string& path, const std::string& name,
+                                                 const TensorView& tensor) {
   Buffer<double> values = read_all<double>(tensor);
-  for (double& value : values) value = std::log(-value);
+  for (double& value : values) {
+    if (value > 0) {
+      throw FormatError({.path = path,
+                         .item = tensor_item(name),
+                         .expected = "-exp(time_decay), not above 0",
+                         .found = "a positive number"});
+    }
+    value = std::log(-value);
+  }
   return make_tensor<double>(DType::f64, tensor.shape, std::as_const(values).span());
 }
 
@@ -173,7 +182,7 @@ inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& 
   }
   Checkpoint restored(file->path());
   for (const auto& [name, tensor] : stored.entries()) {
-    restored.add(name, name.ends_with(".time_decay") ? detail::restore_v4_decay(tensor) : tensor);
+    restored.add(name, name.ends_with(".time_decay") ? detail::restore_v4_decay(file->path(), name, tensor) : tensor);
   }
   return restored;
 }

@@ -145,7 +145,7 @@ private:
 /// Parses the header. Throws FormatError unless it is JSON of exactly this form, without duplicate keys inside the
 /// entries and the metadata.
 [[nodiscard]] inline SafetensorsHeader parse_safetensors_header(const std::string& path, std::string_view text) {
-  if (!text.starts_with('{')) {
+  if (!text.starts_with('{') || text.find('\0') != std::string_view::npos) {  // a zero byte would end the JSON
     throw FormatError({.path = path, .item = "safetensors header", .expected = "a JSON object"});
   }
   SafetensorsParser parser(path);

@@ -52,10 +52,10 @@ struct ArrayLanes {
     RWKV_EACH(a.values[i] < b.values[i] ? yes.values[i] : no.values[i]);
   }
   static ArrayLanes round(ArrayLanes a) noexcept { RWKV_EACH(std::nearbyint(a.values[i])); }
-  /// a 2^n for integers n in [-126, 127]
+  /// a 2^n for integers n in [-126, 127]; NaN if n is, which no integer is
   static ArrayLanes scale(ArrayLanes a, ArrayLanes n) noexcept {
-    RWKV_EACH(a.values[i] *
-              static_cast<Scalar>(std::bit_cast<float>((static_cast<std::int32_t>(n.values[i]) + 127) << 23)));
+    RWKV_EACH(n.values[i] == n.values[i] ? a.values[i] * power_of_two(static_cast<std::int32_t>(n.values[i]))
+                                         : n.values[i]);
   }
 #undef RWKV_EACH
   void store(Scalar* to) const noexcept {
@@ -64,6 +64,10 @@ struct ArrayLanes {
   [[nodiscard]] Scalar total() const noexcept { return (values[0] + values[2]) + (values[1] + values[3]); }
 
 private:
+  static Scalar power_of_two(std::int32_t n) noexcept {
+    return static_cast<Scalar>(std::bit_cast<float>((n + 127) << 23));
+  }
+
   template <class Stored>
   static Stored read(const std::byte* from, int i) noexcept {
     Stored value;

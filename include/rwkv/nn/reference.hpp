@@ -4,10 +4,11 @@
 // Tokens are rows. All maxima are subtracted before exponentials, as in any softmax.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "rwkv/core/matrix.hpp"
+#include "rwkv/core/eigen.hpp"
 
 RWKV_NAMESPACE_BEGIN
 namespace reference {

@@ -2,8 +2,8 @@
 // What happens to the rows of a batch between the matrix products.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <cstring>
 #include <span>
 
 #include "rwkv/core/matrix.hpp"
@@ -50,15 +50,19 @@ template <class Scalar, std::size_t n_mixes>
 void token_shift(MatrixView<const Scalar> x, Index carry, const std::array<Mix<Scalar>, n_mixes>& mixes,
                  const Batch<Scalar>& batch) {
   const KernelTable<Scalar>& kernels = batch.workspace.template kernels<Scalar>();
+  Workspace::Frame frame(batch.workspace);
+  const Scalar** const previous = frame.template take<const Scalar*>(x.n_rows);
   for (const Segment<Scalar>& segment : batch.segments) {
-    Scalar* const carried = segment.state + carry;
-    for_rows(segment.n_rows, batch.workspace, [&](Index i) {
-      const Index row = segment.first_row + i;
-      const Scalar* const previous = i == 0 ? carried : x.row(row - 1);
-      for (const Mix<Scalar>& mix : mixes) kernels.mix(x.row(row), previous, mix.mu, mix.y.row(row), x.n_cols);
-    });
-    std::memcpy(carried, x.row(segment.first_row + segment.n_rows - 1),
-                static_cast<std::size_t>(x.n_cols) * sizeof(Scalar));
+    for (Index row = segment.first_row; row < segment.first_row + segment.n_rows; ++row) {
+      previous[row] = row == segment.first_row ? segment.state + carry : x.row(row - 1);
+    }
+  }
+  for_rows(x.n_rows, batch.workspace, [&](Index row) {
+    for (const Mix<Scalar>& mix : mixes) kernels.mix(x.row(row), previous[row], mix.mu, mix.y.row(row), x.n_cols);
+  });
+  for (const Segment<Scalar>& segment : batch.segments) {
+    if (segment.n_rows == 0) continue;
+    std::copy_n(x.row(segment.first_row + segment.n_rows - 1), x.n_cols, segment.state + carry);
   }
 }
 

@@ -22,7 +22,8 @@ RWKV_NAMESPACE_BEGIN
 struct GenerateOptions {
   Index max_tokens = 256;
   std::vector<std::string> stops = {};  ///< generation ends before any of these texts
-  std::vector<Token> stop_tokens = {};  ///< and before any of these tokens, such as Tokenizer::end_of_text
+  std::vector<Token> stop_tokens = {};  ///< and before any of these tokens
+  bool stop_at_end_of_text = true;      ///< and before Tokenizer::end_of_text
 };
 
 enum class StopReason { length, stop_text, stop_token, cancelled };
@@ -45,18 +46,12 @@ public:
       : model_(std::move(model)),
         tokenizer_(std::move(tokenizer)),
         workspace_(&workspace),
-        sampler_(sampling, seed),
+        sampler_(with_bans(sampling), seed),
         state_(model_.new_state()) {
     sampler_.set_uncounted(uncounted_tokens(tokenizer_));
-    for (const Token token : sampling.banned) {
-      if (token < vocabulary_size()) continue;
-      throw ArgumentError({.item = "banned token",
-                           .expected = "0 to " + std::to_string(vocabulary_size() - 1),
-                           .found = std::to_string(token)});
-    }
   }
 
-  /// Reads a text. Throws ArgumentError if it holds a token outside the model's vocabulary.
+  /// Reads a text. Throws ArgumentError, and reads nothing, if it holds a token outside the model's vocabulary.
   void read(std::string_view text) { read(tokenizer_.encode(text)); }
 
   void read(std::span<const Token> tokens) {
@@ -66,22 +61,14 @@ public:
   /// The same in pieces: calls on_progress(tokens read so far) after each, and stops when it returns false. Returns
   /// whether everything was read.
   template <std::predicate<Index> OnProgress>
-  bool read(std::span<const Token> tokens, OnProgress&& on_progress) {
-    constexpr std::size_t piece = 256;
-    for (std::size_t first = 0; first < tokens.size(); first += piece) {
-      feed(tokens.subspan(first, std::min(piece, tokens.size() - first)));
-      if (!on_progress(static_cast<Index>(std::min(first + piece, tokens.size()))))
-        return first + piece >= tokens.size();
-    }
-    return true;
-  }
+  bool read(std::span<const Token> tokens, OnProgress&& on_progress);
 
   /// Generates until a stop, or max_tokens. on_text(std::string_view) gets the text as it comes, always whole UTF-8
-  /// characters (what is not UTF-8 becomes U+FFFD), and cancels by returning false.
+  /// characters (what is not UTF-8 becomes U+FFFD), and cancels by returning false. When it is called, the State has
+  /// read what it gets.
   ///
   /// A stop text may cross the borders of tokens; nothing of it is shown, and the State is rewound to just before it.
-  /// After a cancellation the State has read the token that was being shown. The penalties of the sampler start anew.
-  /// Throws ArgumentError if nothing has been read yet.
+  /// The penalties of the sampler start anew. Throws ArgumentError if nothing has been read yet.
   template <std::predicate<std::string_view> OnText>
   Generated generate(const GenerateOptions& options, OnText&& on_text);
 
@@ -106,35 +93,27 @@ private:
     return std::min(model_.config().n_vocab, tokenizer_.n_vocab());
   }
 
+  /// Ids without text are not meant either: nobody would see them, and the model was not trained to read them.
+  [[nodiscard]] SamplerOptions with_bans(SamplerOptions options) const;
+
+  [[nodiscard]] bool is_stop(Token token, const GenerateOptions& options) const {
+    return (options.stop_at_end_of_text && token == tokenizer_.end_of_text()) ||
+           std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end();
+  }
+
+  [[nodiscard]] Index n_bytes(Token token) const noexcept { return static_cast<Index>(tokenizer_.bytes(token).size()); }
+
   void feed(std::span<const Token> tokens) {
     const std::span<const float> logits = model_.forward(tokens, state_, *workspace_);
     logits_.assign(logits.begin(), logits.end());
   }
 
-  /// Goes back to before the `n_back` last bytes; `token` was sampled last and has not been read yet.
-  void rewind(Index n_back, Token token) {
-    // The tokens that end in the last n_back bytes, from the newest; the oldest of them may begin before.
-    auto n_left = n_back - static_cast<Index>(tokenizer_.bytes(token).size());
-    while (n_left > 0) {
-      Snapshot& snapshot = snapshots_[--n_snapshots_];
-      state_ = snapshot.state;
-      logits_ = snapshot.logits;
-      token = snapshot.token;
-      n_left -= static_cast<Index>(tokenizer_.bytes(token).size());
-    }
-    n_snapshots_ = 0;
-    const std::string_view kept = tokenizer_.bytes(token).substr(0, static_cast<std::size_t>(-n_left));
-    if (!kept.empty()) feed(tokenizer_.encode(kept));
-  }
+  /// Remembers the present as that before `token`, which comes next, and forgets what lies before the last n_held
+  /// bytes.
+  void take_snapshot(Token token, Index n_held);
 
-  void take_snapshot(Token token) {
-    if (n_snapshots_ == snapshots_.size()) {
-      snapshots_.push_back({state_, logits_, token});
-    } else {
-      snapshots_[n_snapshots_] = {state_, logits_, token};
-    }
-    ++n_snapshots_;
-  }
+  /// Goes back to before the last n_back bytes; `token` was sampled last and has not been read yet.
+  void rewind(Index n_back, Token token);
 
   Model model_;
   Tokenizer tokenizer_;
@@ -143,8 +122,67 @@ private:
   State state_;
   std::vector<float> logits_;  // after what state_ has read; empty before the first token
   std::vector<Snapshot> snapshots_;
-  std::size_t n_snapshots_ = 0;  // in use; the others keep their memory
+  std::size_t n_snapshots_ = 0;  // in use, the oldest first; the others keep their memory
 };
+
+inline SamplerOptions Generator::with_bans(SamplerOptions options) const {
+  for (const Token token : options.banned) {
+    if (token >= 0 && token < vocabulary_size()) continue;
+    throw ArgumentError({.item = "banned token",
+                         .expected = "0 to " + std::to_string(vocabulary_size() - 1),
+                         .found = std::to_string(token)});
+  }
+  for (Token token = 0; token < vocabulary_size(); ++token) {
+    if (tokenizer_.bytes(token).empty() && token != tokenizer_.end_of_text()) options.banned.push_back(token);
+  }
+  return options;
+}
+
+template <std::predicate<Index> OnProgress>
+bool Generator::read(std::span<const Token> tokens, OnProgress&& on_progress) {
+  constexpr std::size_t piece = 256;
+  model_.check(tokens);
+  for (std::size_t first = 0; first < tokens.size(); first += piece) {
+    const std::size_t n = std::min(piece, tokens.size() - first);
+    feed(tokens.subspan(first, n));
+    if (!on_progress(static_cast<Index>(first + n))) return first + n == tokens.size();
+  }
+  return true;
+}
+
+inline void Generator::take_snapshot(Token token, Index n_held) {
+  if (n_held == 0) {
+    n_snapshots_ = 0;
+    return;
+  }
+  if (n_snapshots_ == snapshots_.size()) snapshots_.push_back({state_, {}, token});
+  Snapshot& newest = snapshots_[n_snapshots_++];
+  newest.state = state_;
+  newest.logits = logits_;
+  newest.token = token;
+  // The oldest is needed while its token holds one of the last n_held bytes.
+  Index n_newer = 0;
+  std::size_t oldest = n_snapshots_;
+  while (oldest > 0 && n_newer < n_held) n_newer += n_bytes(snapshots_[--oldest].token);
+  const auto begin = snapshots_.begin();
+  std::rotate(begin, begin + static_cast<Index>(oldest), begin + static_cast<Index>(n_snapshots_));
+  n_snapshots_ -= oldest;
+}
+
+inline void Generator::rewind(Index n_back, Token token) {
+  // The tokens that end in the last n_back bytes, from the newest; the oldest of them may begin before.
+  Index n_left = n_back - n_bytes(token);
+  while (n_left > 0) {
+    Snapshot& snapshot = snapshots_[--n_snapshots_];
+    state_ = snapshot.state;
+    logits_ = snapshot.logits;
+    token = snapshot.token;
+    n_left -= n_bytes(token);
+  }
+  n_snapshots_ = 0;
+  const std::string_view kept = tokenizer_.bytes(token).substr(0, static_cast<std::size_t>(-n_left));
+  if (!kept.empty()) feed(tokenizer_.encode(kept));
+}
 
 template <std::predicate<std::string_view> OnText>
 Generated Generator::generate(const GenerateOptions& options, OnText&& on_text) {
@@ -157,47 +195,39 @@ Generated Generator::generate(const GenerateOptions& options, OnText&& on_text) 
   Utf8Stream utf8;
   Generated result{{}, 0, StopReason::length};
   std::string shown;
-  const auto show = [&](std::size_t first) {  // what was released since; false: cancelled
+  std::size_t n_shown = 0;  // bytes of result.text
+  const auto show = [&] {   // what has come since; false: cancelled
     shown.clear();
-    utf8.push(std::string_view(result.text).substr(first), shown);
+    utf8.push(std::string_view(result.text).substr(n_shown), shown);
+    n_shown = result.text.size();
     return shown.empty() || on_text(std::string_view(shown));
   };
-  const auto n_tokens = static_cast<std::size_t>(vocabulary_size());
 
-  while (result.n_tokens < options.max_tokens) {
-    const Token token = sampler_.sample(std::span<const float>(logits_).first(n_tokens));
-    if (std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end()) {
+  bool goes_on = true;
+  while (goes_on && result.reason == StopReason::length && result.n_tokens < options.max_tokens) {
+    const Token token =
+        sampler_.sample(std::span<const float>(logits_).first(static_cast<std::size_t>(vocabulary_size())));
+    if (is_stop(token, options)) {
       result.reason = StopReason::stop_token;
       break;
     }
     ++result.n_tokens;
     sampler_.accept(token);
-    const std::size_t n_released = result.text.size();
-    const bool is_stop = matcher.push(tokenizer_.bytes(token), result.text);
-    bool goes_on = show(n_released);
-    if (is_stop) {
+    if (matcher.push(tokenizer_.bytes(token), result.text)) {
       rewind(static_cast<Index>(matcher.held().size()), token);
       result.reason = StopReason::stop_text;
-      return result;
+    } else {
+      take_snapshot(token, static_cast<Index>(matcher.held().size()));
+      feed(std::span(&token, 1));
     }
-    if (matcher.held().empty())
-      n_snapshots_ = 0;
-    else
-      take_snapshot(token);
-    feed(std::span(&token, 1));
-    if (!goes_on) {
-      result.reason = StopReason::cancelled;
-      break;
-    }
+    goes_on = show();
   }
-  const std::size_t n_released = result.text.size();
-  matcher.flush(result.text);
-  if (result.reason != StopReason::cancelled) {
-    static_cast<void>(show(n_released));
-    shown.clear();
-    utf8.flush(shown);
-    if (!shown.empty()) static_cast<void>(on_text(std::string_view(shown)));
-  }
+  if (!goes_on && result.reason == StopReason::length) result.reason = StopReason::cancelled;
+  if (result.reason != StopReason::stop_text) matcher.flush(result.text);  // it was read, and is no stop after all
+  if (goes_on) goes_on = show();
+  shown.clear();
+  utf8.flush(shown);
+  if (goes_on && !shown.empty()) static_cast<void>(on_text(std::string_view(shown)));
   return result;
 }
 

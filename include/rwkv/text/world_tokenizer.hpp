@@ -31,6 +31,8 @@ public:
 
   /// The largest id that is accepted, so that a short hostile file cannot ask for a large table.
   static constexpr Token max_id = (1 << 20) - 1;
+  /// The longest token; those of the original vocabulary have up to 128 bytes. Bounds the time of encode().
+  static constexpr std::size_t max_token = 1024;
 
   /// Reads a vocabulary file; its lines end in LF or CR LF.
   /// Throws IoError, and FormatError for everything that is not such a file: it names the line.
@@ -124,7 +126,9 @@ private:
     const std::size_t begin = bytes_.size();
     if (const char* expected = append_python_literal(literal, bytes_)) place.fail("", expected, in_quotes(literal));
     const std::size_t size = bytes_.size() - begin;
-    if (size == 0) place.fail("", "a token of at least one byte", in_quotes(literal));
+    if (size == 0 || size > max_token) {
+      place.fail("", "a token of 1 to " + std::to_string(max_token) + " bytes", std::to_string(size) + " bytes");
+    }
     if (parse_number(line.substr(last + 1)) != static_cast<Index>(size)) {
       place.fail("wrong number of bytes", std::to_string(size), in_quotes(line.substr(last + 1)));
     }
@@ -134,7 +138,7 @@ private:
 
   void build_trie(const std::string& path, const std::vector<Index>& lines) {
     std::vector<ByteTrie::Entry> entries;
-    entries.reserve(pieces_.size());
+    entries.reserve(std::min(pieces_.size(), bytes_.size()));  // ids may have gaps
     for (Token token = 1; token < n_vocab(); ++token) {
       if (!bytes(token).empty()) entries.push_back({bytes(token), token});
     }
