@@ -27,4 +27,5 @@ TEST_CASE("tokens, prompts and batches allocate nothing the second time") {
   work();
   CHECK(rwkv_test::n_allocations() == before);
 }
+
 TEST_SUITE_END();

@@ -361,4 +361,5 @@ TEST_CASE("wrong calls are refused before anything changes") {
   auto same = load_model(shared_file("testdata/odd-valid/plain.pth")).new_state();
   forward({1}, same);
 }
+
 TEST_SUITE_END();

@@ -57,4 +57,5 @@ TEST_CASE("a file of another model is refused with the tensor") {
                        ModelError);
   CHECK_THROWS_AS(static_cast<void>(load_state(small_model<float>().new_state(), "/nonexistent")), IoError);
 }
+
 TEST_SUITE_END();

@@ -52,4 +52,5 @@ TEST_CASE("an instruction set that the processor lacks is refused, and the chose
   }
   CHECK_THROWS_AS(Workspace({-3}), ArgumentError);
 }
+
 TEST_SUITE_END();

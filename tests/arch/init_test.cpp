@@ -99,4 +99,5 @@ TEST_CASE("synthetic models run in every storage type") {
   }
   CHECK_THROWS_WITH_AS(static_cast<void>(synthetic(small, DType::i8, 1)), doctest::Contains("found i8"), ArgumentError);
 }
+
 TEST_SUITE_END();

@@ -230,4 +230,5 @@ TEST_CASE("the first token gives its own value exactly, and the output may repla
   recurrent(call, workspace);
   CHECK(in_place.v == run.y);
 }
+
 TEST_SUITE_END();

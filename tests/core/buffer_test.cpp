@@ -31,4 +31,5 @@ TEST_CASE("copies are deep, moves leave nothing behind, assignment of equal size
   CHECK(c[2] == 3);
   CHECK(a.size() == 0);  // NOLINT(bugprone-use-after-move): the state after a move is documented
 }
+
 TEST_SUITE_END();

@@ -57,4 +57,5 @@ TEST_CASE("bf16: every pattern widens and narrows to itself, ties go to even") {
   CHECK(f32_to_bf16(1.0f + 3 * 0x1p-8f) == 0x3f82);
   CHECK(f32_to_bf16(std::numeric_limits<float>::max()) == 0x7f80);
 }
+
 TEST_SUITE_END();

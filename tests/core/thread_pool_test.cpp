@@ -89,4 +89,5 @@ TEST_CASE("no threads and absurdly many are refused") {
   CHECK_THROWS_WITH_AS(ThreadPool(0), doctest::Contains("found 0"), ArgumentError);
   CHECK_THROWS_AS(ThreadPool(100000), ArgumentError);
 }
+
 TEST_SUITE_END();

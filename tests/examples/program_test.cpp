@@ -265,4 +265,5 @@ TEST_CASE("the examples run") {
   CHECK(hello.out.size() > 10);
   CHECK(shell(std::string(RWKV_EXAMPLES) + "/hello /nonexistent").status == 1);
 }
+
 TEST_SUITE_END();

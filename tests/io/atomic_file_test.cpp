@@ -85,4 +85,5 @@ TEST_CASE("a rename that fails leaves nothing behind") {
   }
   CHECK(folder.names() == std::vector<std::string>{"x"});
 }
+
 TEST_SUITE_END();

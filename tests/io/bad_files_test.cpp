@@ -233,4 +233,5 @@ TEST_CASE("pickles and directories with changed bytes, behind checksums that do 
   }
   CHECK(!std::filesystem::exists("/tmp/PWNED_rwkv"));
 }
+
 TEST_SUITE_END();

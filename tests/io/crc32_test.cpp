@@ -40,4 +40,5 @@ TEST_CASE("every length and alignment agrees with the definition") {
     }
   }
 }
+
 TEST_SUITE_END();

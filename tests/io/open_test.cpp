@@ -118,4 +118,5 @@ TEST_CASE("one model is the same in every container") {
   CHECK(open_checkpoint(shared_file("testdata/odd-valid/ggmf-fp32.bin")).entries().size() ==
         open_checkpoint(shared_file("testdata/odd-valid/plain.pth")).entries().size());
 }
+
 TEST_SUITE_END();

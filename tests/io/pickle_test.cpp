@@ -131,4 +131,5 @@ TEST_CASE("random opcodes give a graph or an error") {
   }
   CHECK(n_graphs > 20);  // most are nonsense, some are not
 }
+
 TEST_SUITE_END();

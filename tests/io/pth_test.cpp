@@ -239,4 +239,5 @@ TEST_CASE("whole modules and foreign globals are refused") {
   CHECK_THROWS_WITH_AS(read_shared("spec/golden/formats/refuse_global.pth"), doctest::Contains("'builtins.print'"),
                        FormatError);
 }
+
 TEST_SUITE_END();

@@ -187,4 +187,5 @@ TEST_CASE("every reference file is read or refused as quantised") {
   CHECK(n_read == 16);
   CHECK(n_quantised == 11);
 }
+
 TEST_SUITE_END();

@@ -195,4 +195,5 @@ TEST_CASE("a reference model survives writing and reading") {
     CHECK(again.metadata() == checkpoint.metadata());
   }
 }
+
 TEST_SUITE_END();

@@ -100,4 +100,5 @@ TEST_CASE("no cut of a file is accepted") {
     CHECK_THROWS_AS(open_zip(file.substr(0, size)), FormatError);
   }
 }
+
 TEST_SUITE_END();

@@ -220,4 +220,5 @@ TEST_CASE("names of instruction sets are read back, others are refused with the 
                        ArgumentError);
   CHECK(is_available(Isa::scalar));
 }
+
 TEST_SUITE_END();

@@ -75,4 +75,5 @@ TEST_CASE("keys far beyond the range of exp do not overflow") {
   CHECK(reference::wkv(w, u, k, v).allFinite());
   CHECK(reference::time_softmax(k).allFinite());
 }
+
 TEST_SUITE_END();

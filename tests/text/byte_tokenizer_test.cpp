@@ -33,4 +33,5 @@ TEST_CASE("ids that do not exist have no bytes, and no text has no tokens") {
 TEST_CASE("the prompt of the rwkv.cpp test") {
   CHECK(ByteTokenizer().encode("\"in") == std::vector<Token>{34, 105, 110});
 }
+
 TEST_SUITE_END();

@@ -61,4 +61,5 @@ TEST_CASE("random vocabularies match as a search through all tokens does") {
     }
   }
 }
+
 TEST_SUITE_END();

@@ -88,4 +88,5 @@ TEST_CASE("everything else is refused with the reason") {
     CHECK_MESSAGE(parse(c.literal).starts_with("refused: " + c.reason), parse(c.literal));
   }
 }
+
 TEST_SUITE_END();

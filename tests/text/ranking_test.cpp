@@ -66,4 +66,5 @@ TEST_CASE("the largest floats do not overflow into the wrong order") {
   for (Index rank = 0; rank < 5; ++rank) tokens.push_back(ranking[rank].token);
   CHECK(tokens == std::vector<Token>{2, 4, 1, 3, 0});
 }
+
 TEST_SUITE_END();

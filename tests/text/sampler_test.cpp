@@ -409,4 +409,5 @@ TEST_CASE("vocabularies of different sizes, one sampler") {
     CHECK(sampler.sample(logits) < n);
   }
 }
+
 TEST_SUITE_END();

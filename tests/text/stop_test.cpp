@@ -57,4 +57,5 @@ TEST_CASE("without stops everything passes, and flush releases the rest") {
   matcher.flush(text);
   CHECK(text == "abc");
 }
+
 TEST_SUITE_END();

@@ -144,4 +144,5 @@ TEST_CASE("World: the original file belongs to models with 65536 tokens and to n
   const std::string found = tokenizer_for(65536, shared_file("testdata/tokenizers/no-model.pth")).decode({{6699}});
   CHECK(found == "The");
 }
+
 TEST_SUITE_END();

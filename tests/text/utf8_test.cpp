@@ -152,4 +152,5 @@ TEST_CASE("code points are encoded, surrogates and numbers above U+10FFFF refuse
   for (const char32_t c : {0xd800u, 0xdfffu, 0x110000u, 0xffffffffu}) CHECK_FALSE(append_utf8(c, text));
   CHECK(text.size() == 20);
 }
+
 TEST_SUITE_END();

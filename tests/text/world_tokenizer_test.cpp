@@ -103,7 +103,7 @@ TEST_CASE("a bad line is refused with its number and what is wrong") {
       {" 300 'ab' 2", "line 257: expected an id from 1"},
       {"1048576 'ab' 2", "line 257: expected an id from 1"},
       {"99999999999999999999 'ab' 2", "line 257: expected an id from 1"},
-      {"300 '' 0", "line 257: expected a token of at least one byte"},
+      {"300 '' 0", "line 257: expected a token of 1 to 1024 bytes"},
       {"300 'ab' 3", "line 257: wrong number of bytes: expected 2, found '3'"},
       {"300 'ab' two", "line 257: wrong number of bytes"},
       {"300 'ab' 2 ", "line 257: expected nothing after the closing quote"},
