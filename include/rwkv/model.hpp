@@ -86,7 +86,7 @@ public:
   /// logits are [T, n_vocab].
   void apply_head(MatrixView<const Scalar> x, MatrixView<Scalar> logits, Workspace& workspace) const {
     check_shape("x", x, x.n_rows, config().n_embd);
-    check_shape<const Scalar>("logits", logits, x.n_rows, config().n_vocab);
+    check_shape("logits", logits, x.n_rows, config().n_vocab);
     visit([&](const auto& network) { network.apply_head(x, logits, workspace); });
   }
 
@@ -131,14 +131,6 @@ private:
     if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
   }
   void check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const;
-
-  template <class T>
-  static void check_shape(const char* what, MatrixView<T> matrix, Index n_rows, Index n_cols) {
-    if (matrix.n_rows == n_rows && matrix.n_cols == n_cols) return;
-    throw ArgumentError({.item = what,
-                         .expected = "shape " + to_string(Shape{n_rows, n_cols}),
-                         .found = to_string(Shape{matrix.n_rows, matrix.n_cols})});
-  }
   void run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const;
 
   std::shared_ptr<const Data> data_;

@@ -40,6 +40,12 @@ TEST_CASE("numbers are read from any address and every real type") {
       doctest::Contains("found u8"), ArgumentError);
 }
 
+TEST_CASE("values that do not fill a tensor are refused") {
+  const std::vector<float> values(5);
+  CHECK_THROWS_WITH_AS(static_cast<void>(make_tensor({2, 3}, values)),
+                       "make_tensor: expected f32 [2, 3], found 20 bytes", ArgumentError);
+}
+
 TEST_CASE("a tensor keeps its owner alive") {
   TensorView view;
   {
@@ -60,7 +66,8 @@ TEST_CASE("Eigen sees a stored matrix in place") {
   const TensorView stored = make_tensor(DType::bf16, {1, 2}, std::span<const std::uint16_t>(halves));
   const auto bf16 = map_matrix<Eigen::bfloat16>(stored);
   CHECK(static_cast<float>(bf16(0, 1)) == 2.0f);
-  CHECK_THROWS_WITH_AS(static_cast<void>(map_matrix<double>(tensor)), doctest::Contains("found f32 [2, 3]"), ArgumentError);
+  CHECK_THROWS_WITH_AS(static_cast<void>(map_matrix<double>(tensor)), doctest::Contains("found f32 [2, 3]"),
+                       ArgumentError);
   TensorView crooked = tensor;
   crooked.data += 1;
   CHECK_THROWS_WITH_AS(static_cast<void>(map_matrix<float>(crooked)), doctest::Contains("not aligned"), ArgumentError);

@@ -257,6 +257,15 @@ TEST_CASE("bench: one JSON object with the fields of the interface") {
   CHECK(json["decode_tokens_per_second"] > 0);
 }
 
+TEST_CASE("the small model of the README loads and writes words") {
+  const Result result = program("generate -m " + fixture("../../examples/models/fairy-tales-v4.pth") +
+                                " -p 'Once upon a time' -n 300 --temperature 0.8 --seed 1");
+  CHECK(result.status == 0);
+  int n_the = 0;  // the commonest word of English
+  for (auto at = result.out.find(" the "); at != std::string::npos; at = result.out.find(" the ", at + 1)) ++n_the;
+  CHECK(n_the >= 3);
+}
+
 TEST_CASE("the examples run") {
   const ModelFile model;
   CHECK(shell(std::string(RWKV_EXAMPLES) + "/custom_network").status == 0);

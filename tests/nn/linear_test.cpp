@@ -76,6 +76,16 @@ TEST_CASE("products of one group give what each gives alone, with the same bits 
   }
 }
 
+TEST_CASE("sizes that do not fit are refused") {
+  const Linear linear = random_linear(3, 4, 1);
+  Workspace workspace({1});
+  std::vector<float> x(8), y(6);
+  CHECK_THROWS_WITH_AS(linear.apply<float>({x.data(), 2, 4}, {y.data(), 3, 2}, workspace),
+                       "y: expected shape [2, 3], found [3, 2]", ArgumentError);
+  CHECK_THROWS_WITH_AS(linear.apply<float>({x.data(), 1, 8}, {y.data(), 1, 3}, workspace),
+                       "x: expected shape [1, 4], found [1, 8]", ArgumentError);
+}
+
 TEST_CASE("only matrices of real numbers are weights") {
   CHECK_THROWS_WITH_AS(Linear(make_tensor({4}, std::vector<float>(4))), doctest::Contains("found f32 [4]"),
                        ArgumentError);

@@ -34,6 +34,16 @@ TEST_CASE("layer norm in double is the reference, in place too") {
   }
 }
 
+TEST_CASE("sizes that do not fit are refused") {
+  CHECK_THROWS_WITH_AS(LayerNorm<float>(Buffer<float>(3), Buffer<float>(4)), doctest::Contains("found 4"),
+                       ArgumentError);
+  const LayerNorm<float> norm(Buffer<float>(3), Buffer<float>(3));
+  Workspace workspace({1});
+  std::vector<float> x(8);
+  CHECK_THROWS_WITH_AS(norm.apply({x.data(), 2, 4}, {x.data(), 2, 4}, workspace),
+                       doctest::Contains("x: expected shape [2, 3]"), ArgumentError);
+}
+
 TEST_CASE("a constant row becomes the bias, and a row of tiny differences is not blown up") {
   const LayerNorm<float> norm(buffer<float>({2, 2, 2, 2}), buffer<float>({1, 2, 3, 4}));
   Workspace workspace({1});

@@ -5,7 +5,8 @@
 #include <span>
 #include <type_traits>
 
-#include "rwkv/version.hpp"
+#include "rwkv/core/error.hpp"
+#include "rwkv/core/tensor.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -26,5 +27,14 @@ struct MatrixView {
     return {data, n_rows, n_cols};
   }
 };
+
+/// Throws ArgumentError, with the name of the argument, unless the matrix has this shape.
+template <class T>
+void check_shape(const char* argument, const MatrixView<T>& matrix, Index n_rows, Index n_cols) {
+  if (matrix.n_rows == n_rows && matrix.n_cols == n_cols) return;
+  throw ArgumentError({.item = argument,
+                       .expected = "shape " + to_string(Shape{n_rows, n_cols}),
+                       .found = to_string(Shape{matrix.n_rows, matrix.n_cols})});
+}
 
 RWKV_NAMESPACE_END

@@ -97,10 +97,15 @@ struct TensorView {
 };
 
 /// A tensor that owns a copy of `values`, for tensors made in memory.
+/// Throws ArgumentError unless they are as many bytes as a tensor of this type and shape has.
 template <class T>
 [[nodiscard]] TensorView make_tensor(DType dtype, Shape shape, std::span<const T> values) {
   auto bytes = std::make_shared<Buffer<std::byte>>(std::as_bytes(values));
-  RWKV_ASSERT(checked_n_bytes(dtype, shape) == bytes->size());
+  if (checked_n_bytes(dtype, shape) != bytes->size()) {
+    throw ArgumentError({.item = "make_tensor",
+                         .expected = std::string(name(dtype)) + " " + to_string(shape),
+                         .found = std::to_string(bytes->size()) + " bytes"});
+  }
   return {dtype, shape, bytes->data(), bytes};
 }
 

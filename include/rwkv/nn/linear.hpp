@@ -29,7 +29,7 @@ public:
   [[nodiscard]] Index n_in() const noexcept { return weight_.shape[1]; }
   [[nodiscard]] Index n_out() const noexcept { return weight_.shape[0]; }
 
-  /// x is [T, n_in], y is [T, n_out]; y must not overlap x.
+  /// x is [T, n_in], y is [T, n_out]; y must not overlap x. Throws ArgumentError if a size does not fit.
   template <class Scalar>
   void apply(MatrixView<const Scalar> x, MatrixView<Scalar> y, Workspace& workspace) const;
 
@@ -90,14 +90,14 @@ void multiply_many_rows(std::span<const Product<Scalar>> products, Index n_token
 }  // namespace detail
 
 /// Several independent products with the same number T of rows, as one parallel region where that pays (T = 1).
-/// The result of each does not depend on the number of threads.
+/// The result of each does not depend on the number of threads. Throws ArgumentError if a size does not fit.
 template <class Scalar>
 void multiply(std::span<const Product<Scalar>> products, Workspace& workspace) {
   if (products.empty()) return;
   const Index n_tokens = products[0].x.n_rows;
   for (const Product<Scalar>& product : products) {
-    RWKV_ASSERT(product.x.n_rows == n_tokens && product.y.n_rows == n_tokens);
-    RWKV_ASSERT(product.x.n_cols == product.linear->n_in() && product.y.n_cols == product.linear->n_out());
+    check_shape("x", product.x, n_tokens, product.linear->n_in());
+    check_shape("y", product.y, n_tokens, product.linear->n_out());
   }
   if (n_tokens == 1) {
     detail::multiply_one_row(products, workspace);

@@ -2,6 +2,7 @@
 // Layer normalisation.
 #pragma once
 
+#include <string>
 #include <utility>
 
 #include "rwkv/core/buffer.hpp"
@@ -18,10 +19,13 @@ template <class Scalar>
 class LayerNorm {
 public:
   LayerNorm() = default;
-  /// weight and bias are [C].
+  /// weight and bias are [C]. Throws ArgumentError if their lengths differ.
   LayerNorm(Buffer<Scalar> weight, Buffer<Scalar> bias, Scalar eps = Scalar(1e-5))
       : weight_(std::move(weight)), bias_(std::move(bias)), eps_(eps) {
-    RWKV_ASSERT(weight_.size() == bias_.size());
+    if (weight_.size() == bias_.size()) return;
+    throw ArgumentError({.item = "layer norm",
+                         .expected = std::to_string(weight_.size()) + " biases, as there are weights",
+                         .found = std::to_string(bias_.size())});
   }
 
   [[nodiscard]] Index n_channels() const noexcept { return weight_.size(); }
@@ -31,9 +35,10 @@ public:
     kernels.layer_norm(x, weight_.data(), bias_.data(), eps_, y, n_channels());
   }
 
-  /// x and y are [T, C]; y may be x.
+  /// x and y are [T, C]; y may be x. Throws ArgumentError if a size does not fit.
   void apply(MatrixView<const Scalar> x, MatrixView<Scalar> y, Workspace& workspace) const {
-    RWKV_ASSERT(x.n_cols == n_channels() && y.n_cols == n_channels() && x.n_rows == y.n_rows);
+    check_shape("x", x, x.n_rows, n_channels());
+    check_shape("y", y, x.n_rows, n_channels());
     for_rows(x.n_rows, workspace, [&](Index row) { apply(x.row(row), y.row(row), workspace.kernels<Scalar>()); });
   }
 
