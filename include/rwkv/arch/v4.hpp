@@ -12,7 +12,7 @@
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/tensor_source.hpp"
-#include "rwkv/arch/wkv.hpp"
+#include "rwkv/arch/wkv4.hpp"
 #include "rwkv/nn/linear.hpp"
 #include "rwkv/nn/rows.hpp"
 #include "rwkv/state.hpp"

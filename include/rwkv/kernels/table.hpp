@@ -13,7 +13,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// One call of the RWKV-4 operator over the tokens of a sequence; the mathematics are in arch/wkv.hpp.
+/// One call of the RWKV-4 operator over the tokens of a sequence; the mathematics are in arch/wkv4.hpp.
 /// k, v and y are [n_tokens, n_channels], all others [n_channels].
 template <class Scalar>
 struct Wkv4Call {

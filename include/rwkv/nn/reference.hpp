@@ -53,7 +53,7 @@ template <class Bias>
   return y;
 }
 
-/// WKV in closed form: equation 14 of Peng et al. (2023), as the sum that it is; see arch/wkv.hpp for the formula.
+/// WKV in closed form: equation 14 of Peng et al. (2023), as the sum that it is; see arch/wkv4.hpp for the formula.
 /// w < 0 and u are [C], k and v are [T, C]. It is AFT with a bias of (t - 1 - i) w for the past and u for the present.
 [[nodiscard]] inline Matrix wkv(const Vector& w, const Vector& u, const Matrix& k, const Matrix& v) {
   Matrix y(k.rows(), k.cols());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/arch/wkv.hpp"
+#include "rwkv/arch/wkv4.hpp"
 
 #include "rwkv/nn/reference.hpp"
 #include "support/golden.hpp"
@@ -116,7 +116,7 @@ void check_golden(const std::string& name, double output_bound) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("arch/wkv");
+TEST_SUITE_BEGIN("arch/wkv4");
 
 TEST_CASE("float: every way on every instruction set gives the operator goldens") {
   RWKV_NEEDS_SHARED();
