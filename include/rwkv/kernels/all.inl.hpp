@@ -21,7 +21,10 @@
 
 #include "rwkv/kernels/elementwise.inl.hpp"
 #include "rwkv/kernels/matmul.inl.hpp"
+#include "rwkv/kernels/small_matmul.inl.hpp"
 #include "rwkv/kernels/wkv4.inl.hpp"
+#include "rwkv/kernels/wkv5.inl.hpp"
+#include "rwkv/kernels/wkv7.inl.hpp"
 
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
@@ -50,6 +53,8 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   table.gate = gate;
   table.relu_squared = relu_squared;
   table.wkv4 = wkv4;
+  table.wkv5 = wkv5;
+  table.wkv7 = wkv7;
   return table;
 }
 

@@ -17,6 +17,7 @@ template <class Scalar>
 struct ArrayLanes {
   static constexpr Index count = 4;
   static constexpr Index gemm_rows = 4;
+  static constexpr int tile_vectors = 2;  // 4 x 2 sums, 2 of a row, 1 factor: 11 of 16 registers
   Scalar values[count];
 
 #define RWKV_EACH(expression)                                    \

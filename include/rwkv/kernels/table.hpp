@@ -29,6 +29,40 @@ struct Wkv4Call {
   Scalar* pp;
 };
 
+/// One call of the operator of RWKV-5 and RWKV-6 over the tokens of a sequence; the mathematics are in arch/wkv5.hpp.
+/// r, k, v and y are [n_tokens, n_head * head_size]; y is none of the others, whose values are read more than once.
+template <class Scalar>
+struct Wkv5Call {
+  Index n_tokens;
+  Index n_head;
+  Index head_size;
+  const Scalar* r;
+  const Scalar* k;
+  const Scalar* v;
+  const Scalar* w;  ///< decay of a step, 0..1: a row for each token (RWKV-6), or one for all (RWKV-5)
+  Index w_stride;   ///< from the decays of one token to those of the next: n_head * head_size, or 0
+  const Scalar* u;  ///< [n_head * head_size], bonus of the current token
+  Scalar* y;
+  Scalar* state;  ///< [n_head, head_size (key), head_size (value)]; updated
+};
+
+/// One call of the operator of RWKV-7 over the tokens of a sequence; the mathematics are in arch/wkv7.hpp.
+/// All but the state are [n_tokens, n_head * head_size]; y may be v and no other.
+template <class Scalar>
+struct Wkv7Call {
+  Index n_tokens;
+  Index n_head;
+  Index head_size;
+  const Scalar* r;
+  const Scalar* w;  ///< decay of a step, in e^{-e^{-1/2}} .. 1
+  const Scalar* k;
+  const Scalar* v;
+  const Scalar* kk;  ///< removal key, of unit length in each head, or zero
+  const Scalar* a;   ///< in-context learning rate, 0..1
+  Scalar* y;
+  Scalar* state;  ///< [n_head, head_size (value), head_size (key)]; updated
+};
+
 template <class Scalar>
 struct KernelTable {
   Isa isa;
@@ -66,6 +100,9 @@ struct KernelTable {
   void (*relu_squared)(Scalar* x, Index n) noexcept;
   /// The recurrence of RWKV-4 for channels [begin, end); aa, bb, pp are updated. y may be k or v.
   void (*wkv4)(const Wkv4Call<Scalar>& call, Index begin, Index end) noexcept;
+  /// The recurrences of RWKV-5 and RWKV-6, and of RWKV-7, for heads [begin, end).
+  void (*wkv5)(const Wkv5Call<Scalar>& call, Index begin, Index end) noexcept;
+  void (*wkv7)(const Wkv7Call<Scalar>& call, Index begin, Index end) noexcept;
 };
 
 RWKV_NAMESPACE_END
