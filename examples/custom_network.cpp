@@ -16,11 +16,10 @@ class Forecaster {
 public:
   /// Takes blocks.0.*, blocks.1.* and head.weight from a checkpoint.
   explicit Forecaster(const rwkv::Checkpoint& checkpoint, const rwkv::Config& config) {
-    rwkv::TensorSource source(&checkpoint);
-    for (const char* prefix : {"blocks.0.", "blocks.1."}) {
-      blocks_.push_back(rwkv::v4::make_block<float>(source, prefix, "att", config.n_att, config, *layout_));
-    }
-    head_ = source.matrix("head.weight", config.n_vocab, config.n_embd);
+    rwkv::Construction construction{&checkpoint, config, *layout_};
+    const rwkv::Builder build(construction);
+    for (rwkv::Index i = 0; i < config.n_layer; ++i) blocks_.emplace_back(build.layer(i));
+    head_ = build.matrix("head.weight", config.n_vocab, config.n_embd);
   }
 
   [[nodiscard]] rwkv::State new_state() const { return rwkv::State(layout_); }

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/detect.hpp"
@@ -30,6 +32,15 @@ struct BasicSequence {
   MatrixView<const Scalar> logits{};  ///< out: [0, 1 or T, n_vocab], in the workspace until its next forward pass
 };
 
+/// The rows of a pass between its parts: a value that may be kept, or sent to another machine.
+template <class Scalar>
+struct BasicActivations {
+  std::vector<Token> tokens;  ///< T
+  Buffer<Scalar> x;           ///< [T, n_embd], the residual stream
+  Buffer<Scalar> v_first;     ///< [T, n_att], RWKV-7 only: the values of its first layer
+  Buffer<Scalar> embedded;    ///< [T, n_embd], RWKV-7a and 7b only: x before the first layer
+};
+
 /// Immutable, cheap to copy. All methods are const; share one Model between threads, give each its own State and
 /// Workspace.
 template <class Scalar>
@@ -38,7 +49,10 @@ public:
   /// The weights stay where the checkpoint has them, and are kept alive.
   /// Throws ModelError naming the tensor if one is missing or of the wrong shape, and UnsupportedError if there are
   /// unknown ones in the layers, or if it is a generation that this version does not run.
-  explicit BasicModel(const Checkpoint& checkpoint) : data_(std::make_shared<const Data>(checkpoint)) {}
+  explicit BasicModel(const Checkpoint& checkpoint) : BasicModel(checkpoint, detect(checkpoint)) {}
+  /// With a Config from detect() in which something was changed that tensors do not tell: group_norm_eps, n_ctx, v6c.
+  BasicModel(const Checkpoint& checkpoint, const Config& config)
+      : data_(std::make_shared<const Data>(checkpoint, config)) {}
 
   [[nodiscard]] const Config& config() const noexcept { return data_->config; }
 
@@ -62,50 +76,35 @@ public:
   void forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const;
 
   /// The pass of one sequence in parts, for hosts that spread it over time or machines: embed, apply_layers for all
-  /// layers in order, apply_head for the rows whose logits are wanted. x is [T, n_embd], the residual stream.
-  /// Throws ArgumentError, and changes nothing, if a size does not fit, a token is outside the vocabulary, or the state
-  /// is of another model.
-  void embed(std::span<const Token> tokens, MatrixView<Scalar> x, Workspace& workspace) const {
-    check(tokens);
-    check_shape("x", x, static_cast<Index>(tokens.size()), config().n_embd);
-    visit([&](const auto& network) { network.embed(tokens, x, workspace); });
-  }
+  /// layers in order, apply_head, which ends it.
+  /// All throw ArgumentError, and change nothing, if a size does not fit, a token is outside the vocabulary, or the
+  /// state is of another model.
+  [[nodiscard]] BasicActivations<Scalar> embed(std::span<const Token> tokens, Workspace& workspace) const;
   /// Layers [first, last); the state is updated for them alone.
-  void apply_layers(Index first, Index last, MatrixView<Scalar> x, BasicState<Scalar>& state,
-                    Workspace& workspace) const {
-    check_shape("x", x, x.n_rows, config().n_embd);
-    check(state);
-    if (first < 0 || first > last || last > config().n_layer) {
-      throw ArgumentError({.item = "layers",
-                           .expected = "a range within 0 to " + std::to_string(config().n_layer),
-                           .found = std::to_string(first) + " to " + std::to_string(last)});
-    }
-    const Segment<Scalar> segment{0, x.n_rows, state.values().data()};
-    visit([&](const auto& network) { network.apply_layers(first, last, x, {std::span(&segment, 1), workspace}); });
-  }
-  /// logits are [T, n_vocab].
-  void apply_head(MatrixView<const Scalar> x, MatrixView<Scalar> logits, Workspace& workspace) const {
-    check_shape("x", x, x.n_rows, config().n_embd);
-    check_shape("logits", logits, x.n_rows, config().n_vocab);
-    visit([&](const auto& network) { network.apply_head(x, logits, workspace); });
-  }
+  void apply_layers(Index first, Index last, BasicActivations<Scalar>& rows, BasicState<Scalar>& state,
+                    Workspace& workspace) const;
+  /// Logits as `wanted`: [0, 1 or T, n_vocab] in the workspace until its next forward pass.
+  MatrixView<const Scalar> apply_head(const BasicActivations<Scalar>& rows, Logits wanted, BasicState<Scalar>& state,
+                                      Workspace& workspace) const;
 
   /// Throws ArgumentError if a token is outside the vocabulary.
   void check(std::span<const Token> tokens) const;
 
 private:
   struct Data {
-    explicit Data(const Checkpoint& checkpoint) : config(detect(checkpoint)), network(load(checkpoint)) {}
+    Data(const Checkpoint& checkpoint, const Config& chosen) : config(chosen), network(load(checkpoint)) {}
 
     AnyNetwork<Scalar> load(const Checkpoint& checkpoint) {
-      TensorSource source(&checkpoint);
-      AnyNetwork<Scalar> loaded = make_network<Scalar>(source, config, *layout);
-      refuse_unknown_tensors(checkpoint, source.asked());
+      Construction construction{&checkpoint, config, *layout};
+      AnyNetwork<Scalar> loaded = make_network<Scalar>(Builder(construction));
+      refuse_unknown_tensors(checkpoint, construction);
+      if (config.n_ctx > 0) n_read = layout->add("n_read", {1}, 0, 2 * config.n_ctx);
       return loaded;
     }
 
     Config config;
     std::shared_ptr<StateLayout> layout = std::make_shared<StateLayout>();
+    Index n_read = -1;  // offset in the State, of models with an n_ctx: see position()
     AnyNetwork<Scalar> network;
   };
 
@@ -127,10 +126,31 @@ private:
     std::visit(std::forward<Function>(function), data_->network);
   }
 
+  [[nodiscard]] static Index count_wanted(Logits wanted, Index n_tokens) noexcept {
+    return wanted == Logits::all ? n_tokens : wanted == Logits::last ? std::min<Index>(n_tokens, 1) : 0;
+  }
+  [[nodiscard]] bool has_v_first() const noexcept { return config().generation >= Generation::v7; }
+  [[nodiscard]] bool keeps_embedded() const noexcept {
+    return config().generation == Generation::v7a || config().generation == Generation::v7b;
+  }
+
+  /// How many tokens were read, for models with an n_ctx. Places in a ring of n_ctx need no more than the number modulo
+  /// n_ctx and whether the ring is full, so it stays below 2 n_ctx.
+  [[nodiscard]] Index position(const Scalar* state) const noexcept {
+    return data_->n_read < 0 ? 0 : static_cast<Index>(state[data_->n_read]);
+  }
+  void advance(const Segment<Scalar>& segment) const noexcept {
+    if (data_->n_read < 0) return;
+    const Index n_ctx = config().n_ctx, n_read = segment.position + segment.n_rows;
+    segment.state[data_->n_read] = static_cast<Scalar>(n_read < 2 * n_ctx ? n_read : n_ctx + n_read % n_ctx);
+  }
+
   void check(const BasicState<Scalar>& state) const {
     if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
   }
   void check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const;
+  void check(const BasicActivations<Scalar>& rows, const BasicState<Scalar>& state) const;
+  void check_room(const BasicState<Scalar>& state, Index n_tokens) const;
   void run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const;
 
   std::shared_ptr<const Data> data_;
@@ -138,18 +158,15 @@ private:
 
 using Model = BasicModel<float>;
 using Sequence = BasicSequence<float>;
+using Activations = BasicActivations<float>;
 
 template <class Scalar>
 void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const {
   check(batch, workspace);
-  const auto n_logits = [](const BasicSequence<Scalar>& sequence) {
-    const auto n_tokens = static_cast<Index>(sequence.tokens.size());
-    return sequence.wanted == Logits::all    ? n_tokens
-           : sequence.wanted == Logits::last ? std::min<Index>(n_tokens, 1)
-                                             : 0;
-  };
   Index n_rows = 0;
-  for (const auto& sequence : batch) n_rows += n_logits(sequence);
+  for (const auto& sequence : batch) {
+    n_rows += count_wanted(sequence.wanted, static_cast<Index>(sequence.tokens.size()));
+  }
   const Index n_vocab = config().n_vocab;
   const MatrixView<Scalar> logits{workspace.results<Scalar>(n_rows * n_vocab).data(), n_rows, n_vocab};
 
@@ -167,7 +184,8 @@ void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspa
     const auto n_tokens = static_cast<Index>(sequence.tokens.size());
     for (Index first = 0; first < n_tokens;) {
       const Index n = std::min(n_tokens - first, max_rows - pass.n_rows);
-      pass.segments[pass.n_segments++] = {pass.n_rows, n, sequence.state->values().data()};
+      Scalar* const state = sequence.state->values().data();
+      pass.segments[pass.n_segments++] = {pass.n_rows, n, state, position(state)};
       for (Index i = first; i < first + n; ++i) {
         const bool is_wanted = sequence.wanted == Logits::all || (sequence.wanted == Logits::last && i + 1 == n_tokens);
         if (is_wanted) pass.wanted_rows[pass.n_wanted++] = pass.n_rows;
@@ -176,7 +194,7 @@ void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspa
       first += n;
       if (pass.n_rows == max_rows) run_pass();
     }
-    sequence.logits = logits.rows(first_logits, n_logits(sequence));
+    sequence.logits = logits.rows(first_logits, count_wanted(sequence.wanted, n_tokens));
     first_logits += sequence.logits.n_rows;
   }
   if (pass.n_rows > 0) run_pass();
@@ -185,17 +203,73 @@ void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspa
 template <class Scalar>
 void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const {
   Workspace::Frame frame(workspace);
-  const Index n_embd = config().n_embd;
-  const auto x = frame.template matrix<Scalar>(pass.n_rows, n_embd);
+  const auto matrix = [&](Index n_cols) { return frame.template matrix<Scalar>(pass.n_rows, n_cols); };
+  const MatrixView<Scalar> x = matrix(config().n_embd), v_first = matrix(has_v_first() ? config().n_att : 0);
+  const MatrixView<Scalar> embedded = keeps_embedded() ? matrix(config().n_embd) : MatrixView<Scalar>{};
+  const Batch<Scalar> batch{{pass.segments, static_cast<std::size_t>(pass.n_segments)},
+                            workspace,
+                            v_first,
+                            {pass.tokens, static_cast<std::size_t>(pass.n_rows)},
+                            embedded};
   visit([&](const auto& network) {
-    network.embed({pass.tokens, static_cast<std::size_t>(pass.n_rows)}, x, workspace);
-    network.apply_layers(0, config().n_layer, x,
-                         {{pass.segments, static_cast<std::size_t>(pass.n_segments)}, workspace});
-    if (pass.n_wanted == 0) return;
-    const auto wanted = frame.template matrix<Scalar>(pass.n_wanted, n_embd);
-    for (Index i = 0; i < pass.n_wanted; ++i) std::copy_n(x.row(pass.wanted_rows[i]), n_embd, wanted.row(i));
-    network.apply_head(wanted, logits, workspace);
+    network.embed(batch.tokens, x, workspace);
+    std::copy_n(x.data, embedded.size(), embedded.data);
+    network.apply_layers(0, config().n_layer, x, batch);
+    network.apply_head(x, {pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted)}, logits, batch);
   });
+  for (const Segment<Scalar>& segment : batch.segments) advance(segment);
+}
+
+template <class Scalar>
+BasicActivations<Scalar> BasicModel<Scalar>::embed(std::span<const Token> tokens, Workspace& workspace) const {
+  check(tokens);
+  const auto n = static_cast<Index>(tokens.size());
+  BasicActivations<Scalar> rows{{tokens.begin(), tokens.end()},
+                                Buffer<Scalar>(n * config().n_embd),
+                                Buffer<Scalar>(has_v_first() ? n * config().n_att : 0),
+                                {}};
+  visit([&](const auto& network) { network.embed(tokens, {rows.x.data(), n, config().n_embd}, workspace); });
+  if (keeps_embedded()) rows.embedded = rows.x;
+  return rows;
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::apply_layers(Index first, Index last, BasicActivations<Scalar>& rows,
+                                      BasicState<Scalar>& state, Workspace& workspace) const {
+  check(rows, state);
+  if (first < 0 || first > last || last > config().n_layer) {
+    throw ArgumentError({.item = "layers",
+                         .expected = "a range within 0 to " + std::to_string(config().n_layer),
+                         .found = std::to_string(first) + " to " + std::to_string(last)});
+  }
+  const auto n = static_cast<Index>(rows.tokens.size());
+  const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
+  const Batch<Scalar> batch{std::span(&segment, 1),
+                            workspace,
+                            {rows.v_first.data(), n, has_v_first() ? config().n_att : 0},
+                            rows.tokens,
+                            {rows.embedded.data(), n, config().n_embd}};
+  visit([&](const auto& network) { network.apply_layers(first, last, {rows.x.data(), n, config().n_embd}, batch); });
+}
+
+template <class Scalar>
+MatrixView<const Scalar> BasicModel<Scalar>::apply_head(const BasicActivations<Scalar>& rows, Logits wanted,
+                                                        BasicState<Scalar>& state, Workspace& workspace) const {
+  check(rows, state);
+  const auto n = static_cast<Index>(rows.tokens.size());
+  const Index n_wanted = count_wanted(wanted, n);
+  const MatrixView<Scalar> logits{workspace.results<Scalar>(n_wanted * config().n_vocab).data(), n_wanted,
+                                  config().n_vocab};
+  Workspace::Frame frame(workspace);
+  const std::span wanted_rows(frame.template take<Index>(n_wanted), static_cast<std::size_t>(n_wanted));
+  std::iota(wanted_rows.begin(), wanted_rows.end(), n - n_wanted);
+  const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
+  const Batch<Scalar> batch{std::span(&segment, 1), workspace, {}, rows.tokens, {}};
+  visit([&](const auto& network) {
+    network.apply_head({rows.x.data(), n, config().n_embd}, wanted_rows, logits, batch);
+  });
+  advance(segment);
+  return logits;
 }
 
 template <class Scalar>
@@ -218,12 +292,39 @@ void BasicModel<Scalar>::check(std::span<const BasicSequence<Scalar>> batch, Wor
     check(batch[i].tokens);
     if (batch[i].state == nullptr) throw ArgumentError({.item = "batch", .problem = "a sequence has no state"});
     check(*batch[i].state);
+    check_room(*batch[i].state, static_cast<Index>(batch[i].tokens.size()));
     states[i] = batch[i].state;
   }
   std::ranges::sort(states);
   if (std::ranges::adjacent_find(states) != states.end()) {
     throw ArgumentError({.item = "batch", .problem = "two sequences have the same state"});
   }
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::check(const BasicActivations<Scalar>& rows, const BasicState<Scalar>& state) const {
+  check(rows.tokens);
+  check(state);
+  const auto n = static_cast<Index>(rows.tokens.size());
+  check_room(state, n);
+  if (rows.x.size() == n * config().n_embd && rows.v_first.size() == (has_v_first() ? n * config().n_att : 0) &&
+      rows.embedded.size() == (keeps_embedded() ? n * config().n_embd : 0)) {
+    return;
+  }
+  throw ArgumentError(
+      {.item = "rows", .expected = "the rows of " + std::to_string(n) + " tokens that embed() of this model gave"});
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::check_room(const BasicState<Scalar>& state, Index n_tokens) const {
+  const bool is_limited = config().generation == Generation::v1 || config().generation == Generation::v7b;
+  const Index n_read = position(state.values().data());
+  if (!is_limited || n_tokens <= config().n_ctx - n_read) return;
+  throw ArgumentError({.item = "tokens",
+                       .expected = "at most " + std::to_string(config().n_ctx - n_read) + " more, for the context of " +
+                                   std::to_string(config().n_ctx) + " tokens that this RWKV-" +
+                                   std::string(name(config().generation)) + " model has",
+                       .found = std::to_string(n_tokens)});
 }
 
 RWKV_NAMESPACE_END

@@ -22,28 +22,49 @@ public:
   struct Entry {
     std::string name;  ///< "blocks.0.att.aa"
     Shape shape;
-    double initial;  ///< the value of every element before the first token
-    Index offset;    ///< of its first element
+    double initial;   ///< the value of every element before the first token
+    Index offset;     ///< of its first element
+    Index limit = 0;  ///< not 0: values are whole numbers from 0 to below this
+    /// Values before the first token of a state-tuned model, in place of `initial`; usually none.
+    std::vector<double> tuned = {};
 
     friend bool operator==(const Entry&, const Entry&) = default;
   };
 
-  /// Returns the offset of the new tensor.
-  Index add(std::string name, Shape shape, double initial = 0) {
+  /// Returns the offset of the new tensor. For `limit` see Entry.
+  Index add(std::string name, Shape shape, double initial = 0, Index limit = 0) {
     const Index offset = size_;
     size_ += shape.checked_n_elements().value();
-    entries_.push_back({std::move(name), shape, initial, offset});
+    entries_.push_back({std::move(name), shape, initial, offset, limit});
     return offset;
   }
+
+  /// Gives the tensor that was added last its values before the first token.
+  /// Throws ArgumentError unless there is one for each element.
+  void set_initial(std::span<const double> values) {
+    const auto n = static_cast<std::size_t>(entries_.empty() ? 0 : size_ - entries_.back().offset);
+    if (entries_.empty() || values.size() != n) {
+      throw ArgumentError(
+          {.item = "initial state", .expected = std::to_string(n) + " values", .found = std::to_string(values.size())});
+    }
+    entries_.back().tuned.assign(values.begin(), values.end());
+  }
+
+  /// What tells the model apart that this is a State of, "" if it does not matter; part of what makes layouts equal.
+  [[nodiscard]] const std::string& fingerprint() const noexcept { return fingerprint_; }
+  void set_fingerprint(std::string fingerprint) { fingerprint_ = std::move(fingerprint); }
 
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
   /// Elements of all tensors together.
   [[nodiscard]] Index size() const noexcept { return size_; }
 
-  friend bool operator==(const StateLayout& a, const StateLayout& b) { return &a == &b || a.entries_ == b.entries_; }
+  friend bool operator==(const StateLayout& a, const StateLayout& b) {
+    return &a == &b || (a.fingerprint_ == b.fingerprint_ && a.entries_ == b.entries_);
+  }
 
 private:
   std::vector<Entry> entries_;
+  std::string fingerprint_;
   Index size_ = 0;
 };
 
@@ -60,7 +81,9 @@ public:
   /// Forgets everything.
   void reset() noexcept {
     for (const StateLayout::Entry& entry : layout_->entries()) {
-      std::ranges::fill(values_of(entry), static_cast<Scalar>(entry.initial));
+      const auto values = values_of(entry);
+      std::ranges::fill(values, static_cast<Scalar>(entry.initial));
+      std::ranges::transform(entry.tuned, values.begin(), [](double value) { return static_cast<Scalar>(value); });
     }
   }
 

@@ -75,11 +75,10 @@ TEST_CASE("a new model loads, and its blocks are the identity on the residual st
   Workspace workspace({1});
   auto state = model.new_state();
   const std::vector<Token> tokens{1, 2, 3};
-  std::vector<float> x(3 * 32);
-  model.embed(tokens, {x.data(), 3, 32}, workspace);
-  const auto before = x;
-  model.apply_layers(0, 4, {x.data(), 3, 32}, state, workspace);
-  CHECK(x == before);
+  Activations rows = model.embed(tokens, workspace);
+  const Buffer<float> before = rows.x;
+  model.apply_layers(0, 4, rows, state, workspace);
+  CHECK(std::ranges::equal(rows.x, before));
 }
 
 TEST_CASE("the same seed gives the same model, another one another") {

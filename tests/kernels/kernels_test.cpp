@@ -164,6 +164,84 @@ TEST_CASE("element-wise kernels follow their formulas at every length") {
       table.relu_squared(y.data(), n);
       check(
           y, [](double x, double, double) { return x > 0 ? x * x : 0; }, 1e-5);
+      table.silu_gate(a.data(), b.data(), y.data(), n);
+      check(
+          y, [&](double gate, double z, double) { return gate * sigmoid(gate) * z; }, 2e-5);
+      y = a;
+      table.multiply(y.data(), b.data(), n);
+      check(
+          y, [](double x, double z, double) { return x * z; }, 1e-5);
+      y = a;
+      table.tanh(y.data(), n);
+      check(
+          y, [](double x, double, double) { return std::tanh(x); }, 2.5e-7);
+      y = a;
+      table.sigmoid(y.data(), b.data(), n);
+      check(
+          y, [&](double x, double bias, double) { return sigmoid(x + bias); }, 1e-6);
+      y = a;
+      table.sigmoid(y.data(), nullptr, n);
+      check(
+          y, [&](double x, double, double) { return sigmoid(x); }, 5e-7);
+      y = a;  // the exponent is off by its size times a few roundings; e^-x x is at most 0.37
+      table.decay6(y.data(), c.data(), n);
+      check(
+          y, [](double x, double, double bias) { return std::exp(-std::exp(x + bias)); }, 1e-6);
+      y = a;
+      table.decay7(y.data(), b.data(), n);
+      check(
+          y, [&](double x, double bias, double) { return std::exp(-0.606531 * sigmoid(x + bias)); }, 1e-6);
+    }
+  }
+}
+
+TEST_CASE("tanh is exact to a few units in the last place from the smallest numbers to the largest") {
+  std::vector<float> x;
+  for (double magnitude = 1e-38; magnitude < 1e38; magnitude *= 1.01) {
+    x.push_back(static_cast<float>(magnitude));
+    x.push_back(static_cast<float>(-magnitude));
+  }
+  for (const KernelTable<float>& table : available_tables()) {
+    auto y = x;
+    table.tanh(y.data(), static_cast<Index>(y.size()));
+    double largest = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double expected = std::tanh(static_cast<double>(x[i]));
+      largest = std::max(largest, std::abs(y[i] - expected) / std::abs(expected));
+    }
+    CHECK(largest < 4 * 0x1p-23);
+    float nan = NAN;
+    table.tanh(&nan, 1);
+    CHECK(std::isnan(nan));
+  }
+}
+
+TEST_CASE("the keys and the bonus of RWKV-7 follow their formulas, for a head without removal key too") {
+  for (const KernelTable<float>& table : available_tables()) {
+    for (Index n = 1; n <= 67; n += 3) {
+      const auto at = [](const std::vector<float>& values, Index i) {
+        return static_cast<double>(values[static_cast<std::size_t>(i)]);
+      };
+      const auto key = random_values<float>(n, 1), a = random_values<float>(n, 2), k_k = random_values<float>(n, 3),
+                 k_a = random_values<float>(n, 4), r = random_values<float>(n, 5), v = random_values<float>(n, 6);
+      auto k = key, kk = key, y = v;
+      table.keys7(k.data(), a.data(), k_k.data(), k_a.data(), kk.data(), n);
+      double squares = 0, sum = 0, magnitude = 0;
+      for (Index i = 0; i < n; ++i) squares += std::pow(at(key, i) * at(k_k, i), 2);
+      for (Index i = 0; i < n; ++i) {
+        CHECK(at(kk, i) == doctest::Approx(at(key, i) * at(k_k, i) / std::sqrt(squares)).epsilon(1e-5));
+        const double expected = at(key, i) * (1 + (at(a, i) - 1) * at(k_a, i));
+        CHECK(std::abs(at(k, i) - expected) < 1e-5);  // terms up to about 30, three roundings
+        sum += at(r, i) * at(key, i) * at(k_a, i);
+        magnitude += std::abs(at(r, i) * at(key, i) * at(k_a, i));
+      }
+      table.bonus7(r.data(), key.data(), k_a.data(), v.data(), y.data(), n);
+      for (Index i = 0; i < n; ++i) {
+        CHECK(std::abs(at(y, i) - (at(v, i) + sum * at(v, i))) <= dot_bound(4 * magnitude, n) + 1e-6);
+      }
+      const std::vector<float> zero(static_cast<std::size_t>(n));
+      table.keys7(k.data(), a.data(), zero.data(), k_a.data(), kk.data(), n);
+      CHECK(kk == zero);
     }
   }
 }

@@ -94,4 +94,33 @@ TEST_CASE("only matrices of real numbers are weights") {
                        doctest::Contains("found i32 [2, 2]"), ArgumentError);
 }
 
+TEST_CASE("a bias is added to every row, whatever type it is stored in; one of another length is refused") {
+  const Index n_in = 7, n_out = 5;
+  const auto weight = random_values<float>(n_in * n_out, 1), bias = random_values<float>(n_out, 2);
+  const TensorView stored = make_tensor({n_out, n_in}, weight);
+  const Linear plain(stored), biased(stored, make_tensor({n_out}, bias));
+  Workspace workspace({2});
+  for (const Index n_rows : {0, 1, 3, 40}) {
+    const auto x = random_values<float>(n_rows * n_in, 3);
+    std::vector<float> y(static_cast<std::size_t>(n_rows * n_out)), expected(y.size());
+    plain.apply<float>({x.data(), n_rows, n_in}, {expected.data(), n_rows, n_out}, workspace);
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += bias[i % bias.size()];
+    biased.apply<float>({x.data(), n_rows, n_in}, {y.data(), n_rows, n_out}, workspace);
+    CHECK(y == expected);
+  }
+  CHECK_THROWS_WITH_AS(Linear(stored, make_tensor({4}, std::vector<float>(4))), doctest::Contains("5 real numbers"),
+                       ArgumentError);
+}
+
+TEST_CASE("a product without a linear is left out of its group") {
+  const auto weight = random_values<float>(6, 1), x = random_values<float>(2, 2);
+  const Linear linear(make_tensor({3, 2}, weight));
+  Workspace workspace({2});
+  std::vector<float> alone(3), grouped(3);
+  linear.apply<float>({x.data(), 1, 2}, {alone.data(), 1, 3}, workspace);
+  const Product<float> products[]{{&linear, {x.data(), 1, 2}, {grouped.data(), 1, 3}}, {nullptr, {}, {}}};
+  multiply<float>(products, workspace);
+  CHECK(grouped == alone);
+}
+
 TEST_SUITE_END();

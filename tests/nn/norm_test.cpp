@@ -44,6 +44,24 @@ TEST_CASE("sizes that do not fit are refused") {
                        doctest::Contains("x: expected shape [2, 3]"), ArgumentError);
 }
 
+TEST_CASE("group norm is the layer norm of each part") {
+  const auto x = random_values<double>(60, 1), weight = random_values<double>(60, 2),
+             bias = random_values<double>(60, 3);
+  const GroupNorm<double> groups(buffer<double>(weight), buffer<double>(bias), 4, 64e-5);
+  const KernelTable<double> kernels = kernel_table<double>(Isa::scalar);
+  auto y = x, expected = x;
+  groups.apply(y.data(), y.data(), kernels);
+  for (std::size_t first = 0; first < 60; first += 15) {
+    const auto part = [&](const std::vector<double>& all) {
+      return buffer<double>({all.begin() + static_cast<Index>(first), all.begin() + static_cast<Index>(first) + 15});
+    };
+    LayerNorm<double>(part(weight), part(bias), 64e-5).apply(x.data() + first, expected.data() + first, kernels);
+  }
+  CHECK(y == expected);
+  CHECK_THROWS_WITH_AS(GroupNorm<double>(Buffer<double>(6), Buffer<double>(6), 4, 1e-5),
+                       doctest::Contains("a multiple of 4"), ArgumentError);
+}
+
 TEST_CASE("a constant row becomes the bias, and a row of tiny differences is not blown up") {
   const LayerNorm<float> norm(buffer<float>({2, 2, 2, 2}), buffer<float>({1, 2, 3, 4}));
   Workspace workspace({1});

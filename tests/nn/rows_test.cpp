@@ -16,8 +16,8 @@ TEST_CASE("token shift blends each row with the one before it, across calls and 
   // One sequence of rows 0..4 in two calls, another of rows 5..7, in one batch with the second call.
   std::vector<double> first_state(2 + n), second_state(2 + n), empty_state(2 + n), y(rows.size());
   const auto shift = [&](Index first, Index n_rows, std::vector<Segment<double>> segments) {
-    token_shift<double, 1>({rows.data() + first * n, n_rows, n}, 2, {{{mu.data(), {y.data() + first * n, n_rows, n}}}},
-                           {segments, workspace});
+    const Mix<double> mix{mu.data(), {y.data() + first * n, n_rows, n}};
+    token_shift<double>({rows.data() + first * n, n_rows, n}, 2, std::span(&mix, 1), {segments, workspace});
   };
   shift(0, 2, {{0, 2, first_state.data()}});
   shift(2, 6, {{0, 3, first_state.data()}, {3, 0, empty_state.data()}, {3, 3, second_state.data()}});

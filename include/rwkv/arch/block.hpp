@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The residual block that all generations from v3 on share.
+// The residual block that all generations from RWKV-3 on share.
 #pragma once
 
+#include <string_view>
 #include <utility>
+#include <variant>
 
+#include "rwkv/arch/builder.hpp"
 #include "rwkv/nn/norm.hpp"
 #include "rwkv/nn/rows.hpp"
 
@@ -11,14 +14,18 @@ RWKV_NAMESPACE_BEGIN
 
 /// x += mixer(LN1(x)), then x += channel_mix(LN2(x)).
 ///
-/// Mixer is a TimeMix in all blocks but the first of `ffnPre` models, where it is a second ChannelMix. A mixer has
-/// `apply(x, y, batch) const` for x and y [T, C].
+/// Mixer is a TimeMix in all blocks but the first of `ffnPre` models, where it is a second ChannelMix. A mixer is made
+/// from a Builder and has `apply(x, y, batch) const` for x and y [T, C].
 /// All methods are const; share one between threads, give each its own State and Workspace.
 template <class Scalar, class Mixer, class ChannelMix>
 class Block {
 public:
-  Block(LayerNorm<Scalar> ln1, Mixer mixer, LayerNorm<Scalar> ln2, ChannelMix channel_mix)
-      : ln1_(std::move(ln1)), mixer_(std::move(mixer)), ln2_(std::move(ln2)), channel_mix_(std::move(channel_mix)) {}
+  /// Takes ln1.weight, ..., those of the mixer ("att.key.weight", ...), and those of the channel mix ("ffn.", ...).
+  explicit Block(const Builder& build, std::string_view mixer = "att.")
+      : ln1_(build.layer_norm<Scalar>("ln1", build.config().n_embd)),
+        mixer_(build.at(mixer)),
+        ln2_(build.layer_norm<Scalar>("ln2", build.config().n_embd)),
+        channel_mix_(build.at("ffn.")) {}
 
   /// x is [T, C], the residual stream; it is updated in place, and so are the States of the batch.
   void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
@@ -44,6 +51,29 @@ private:
   Mixer mixer_;
   LayerNorm<Scalar> ln2_;
   ChannelMix channel_mix_;
+};
+
+/// A Block whose mixer is a TimeMix, or in layer 0 of `ffnPre` models a ChannelMix.
+template <class Scalar, class TimeMix, class ChannelMix>
+class LayerWithFfnPre {
+public:
+  explicit LayerWithFfnPre(const Builder& build) : block_(make(build)) {}
+
+  /// As Block::apply.
+  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
+    std::visit([&](const auto& block) { block.apply(x, batch); }, block_);
+  }
+
+private:
+  using Usual = Block<Scalar, TimeMix, ChannelMix>;
+  using FfnPre = Block<Scalar, ChannelMix, ChannelMix>;
+
+  static std::variant<Usual, FfnPre> make(const Builder& build) {
+    if (build.layer() == 0 && build.config().has_ffn_pre) return FfnPre(build, "ffnPre.");
+    return Usual(build);
+  }
+
+  std::variant<Usual, FfnPre> block_;
 };
 
 RWKV_NAMESPACE_END

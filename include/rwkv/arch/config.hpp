@@ -8,13 +8,27 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// The generations of RWKV that tensor names and shapes tell apart.
-enum class Generation { v1, v2, v3, v4, v5_0, v5_1, v5_2, v6, v7 };
+/// The generations of RWKV, and those of their variants that have tensors of their own. Names and shapes of tensors
+/// tell them apart, but for v6c, which looks like v6b and has to be asked for.
+enum class Generation { v1, v2, v3, v4, v5_0, v5_1, v5_2, v6, v6a, v6b, v6c, v7, v7a, v7b, v8_rc00 };
 
 [[nodiscard]] constexpr std::string_view name(Generation generation) noexcept {
-  constexpr std::string_view names[] = {"1", "2", "3", "4", "5.0", "5.1", "5.2", "6", "7"};
+  constexpr std::string_view names[] = {"1",  "2",  "3",  "4", "5.0", "5.1", "5.2",   "6",
+                                        "6a", "6b", "6c", "7", "7a",  "7b",  "8-rc00"};
   return names[static_cast<int>(generation)];
 }
+
+/// Widths of the narrow matrices that low-rank parts of a model are made of; 0 where it has no such part.
+struct LowRank {
+  Index mix = 0;    ///< RWKV-6: time_maa_w1, each of its slices
+  Index decay = 0;  ///< RWKV-6: time_decay_w1; RWKV-7: w1
+  Index rate = 0;   ///< RWKV-7: a1, the in-context learning rate
+  Index value = 0;  ///< RWKV-7: v1, the residual of the values
+  Index gate = 0;   ///< RWKV-6a: gate_w1; RWKV-7: g1
+  Index embed = 0;  ///< RWKV-7a and 7b: s1
+
+  friend constexpr bool operator==(const LowRank&, const LowRank&) noexcept = default;
+};
 
 struct Config {
   Generation generation = Generation::v4;
@@ -25,8 +39,19 @@ struct Config {
   Index n_head = 0;     ///< H; 0 in generations without heads
   Index head_size = 0;  ///< N; A = H N
   Index n_vocab = 0;    ///< V
-  /// Block 0 has a second channel mixing, `ffnPre`, in place of its time mixing (RWKV-v2 to v4neo, by option).
+  LowRank low_rank = {};
+  /// Block 0 has a second channel mixing, `ffnPre`, in place of its time mixing (RWKV-2 to 4neo, by option).
   bool has_ffn_pre = false;
+  /// The bonus of RWKV-5.0 and 5.1 is stored as its logarithm, `time_first`, instead of as it is, `time_faaaa`.
+  bool has_time_first = false;
+  /// Tokens that are remembered one by one: RWKV-1 and 7b read no more than that, the copy head of RWKV-1 to 4 points
+  /// to the last so many. 0: none, and no limit.
+  Index n_ctx = 0;
+  Index n_copy = 0;  ///< width of the copy head (head_q, head_k); 0: there is none
+  /// Of the normalisation of heads in RWKV-5 to 7. It is not stored in checkpoints: 1e-5 times the square of
+  /// head_size_divisor, which is 8 in all published ones. RWKV-5.0 models of the summer of 2023, and rwkv.cpp with all
+  /// RWKV-5, have 1e-5.
+  double group_norm_eps = 64e-5;
 
   friend constexpr bool operator==(const Config&, const Config&) noexcept = default;
 };

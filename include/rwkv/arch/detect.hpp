@@ -47,21 +47,36 @@ inline constexpr Index max_layer = Index{1} << 40;
 }
 
 [[nodiscard]] inline Generation detect_generation(const Checkpoint& checkpoint) {
-  const auto in_layers = [&](std::string_view rest) { return find_in_layers(checkpoint, rest); };
-  if (checkpoint.contains("tok_emb.weight")) return Generation::v1;
-  if (in_layers("att.r_k") != nullptr) return Generation::v7;
-  if (in_layers("att.time_maa_x") != nullptr) return Generation::v6;
-  const Checkpoint::Entry* const decay = in_layers("att.time_decay");
-  if (in_layers("att.ln_x.weight") != nullptr && decay != nullptr) {
-    if (in_layers("att.gate.weight") == nullptr) return Generation::v5_0;
+  const auto has = [&](std::string_view rest) { return find_in_layers(checkpoint, rest) != nullptr; };
+  const auto refuse = [&](const char* what) {
+    throw UnsupportedError({.path = checkpoint.path(), .problem = std::string("the model is ") + what});
+  };
+  if (checkpoint.contains("tok_emb.weight")) {
+    if (has("attn.query.weight")) refuse("one of the attention models of the first RWKV repository, not an RWKV");
+    return Generation::v1;
+  }
+  if (has("rosa.q.weight")) refuse("a demo of RWKV-8 with ROSA");
+  if (has("att.r_k") && has("att.x_r")) {
+    if (has("qkv.qq.weight")) return Generation::v7b;
+    if (has("ffn.s_emb.weight")) return Generation::v7a;
+    return has("ffn.enn.weight") ? Generation::v8_rc00 : Generation::v7;
+  }
+  if (has("att.time_maa_x")) {
+    if (has("att.time_maa_rkvw_w1")) return Generation::v6b;
+    return has("att.gate_w1") ? Generation::v6a : Generation::v6;
+  }
+  const Checkpoint::Entry* const decay = find_in_layers(checkpoint, "att.time_decay");
+  if (has("att.ln_x.weight") && decay != nullptr) {
+    if (!has("att.gate.weight")) return Generation::v5_0;
     const Shape& shape = decay->tensor.shape;
     return shape.rank() == 0 || shape[0] == decay->tensor.n_elements() ? Generation::v5_1 : Generation::v5_2;
   }
-  if (in_layers("att.time_mix_k") != nullptr && decay != nullptr) {
+  if (has("att.time_mix_k") && decay != nullptr) {
     const Shape& shape = decay->tensor.shape;  // [C, 1] in RWKV-3, [A] from RWKV-4 on
     return shape.rank() == 2 && shape[1] == 1 ? Generation::v3 : Generation::v4;
   }
-  if (in_layers("att.time_mix") != nullptr) return Generation::v2;
+  // Models all of whose time mixings are missing: those of one layer that begin with ffnPre
+  if (has("att.time_mix") || has("ffnPre.time_mix")) return Generation::v2;
   throw ModelError({.path = checkpoint.path(),
                     .problem = "is not an RWKV model",
                     .expected = "tensors with the names of one, such as 'blocks.0.att.time_mix_k'",
@@ -71,17 +86,53 @@ inline constexpr Index max_layer = Index{1} << 40;
                                        in_quotes(checkpoint.entries().front().name)});
 }
 
-/// Rows of a matrix that every layer has, or at least the layers that are not special.
-[[nodiscard]] inline Index rows_in_layers(const Checkpoint& checkpoint, std::string_view rest) {
-  const Checkpoint::Entry* const entry = find_in_layers(checkpoint, rest);
-  const std::string name = entry == nullptr ? "blocks.0." + std::string(rest) : entry->name;
-  const Shape& shape = checkpoint.at(name).shape;
-  if (shape.rank() == 2) return shape[0];
-  throw ModelError({.path = checkpoint.path(),
-                    .item = tensor_item(name),
-                    .expected = "a matrix",
-                    .found = "shape " + to_string(shape)});
-}
+/// Reads sizes off the shapes of tensors. What is missing or has too few axes is a ModelError that names it.
+class ShapeReader {
+public:
+  explicit ShapeReader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  /// The length of one axis of a tensor of `rank` axes.
+  [[nodiscard]] Index axis(const std::string& name, Index rank, Index axis) const {
+    const Shape& shape = checkpoint_.at(name).shape;
+    if (shape.rank() == rank && checkpoint_.at(name).n_elements() > 0) return shape[axis];
+    throw ModelError({.path = checkpoint_.path(),
+                      .item = tensor_item(name),
+                      .expected = std::to_string(rank) + (rank == 1 ? " axis" : " axes") + ", none of length 0",
+                      .found = "shape " + to_string(shape)});
+  }
+
+  /// Its name in the first layer that has it, or in layer 0.
+  [[nodiscard]] std::string in_layers(std::string_view rest) const {
+    const Checkpoint::Entry* const entry = find_in_layers(checkpoint_, rest);
+    return entry == nullptr ? "blocks.0." + std::string(rest) : entry->name;
+  }
+  [[nodiscard]] Index rows_in_layers(std::string_view rest) const { return axis(in_layers(rest), 2, 0); }
+  [[nodiscard]] Index cols_in_layers(std::string_view rest) const { return axis(in_layers(rest), 2, 1); }
+  /// The same, or 0 if no layer has it.
+  [[nodiscard]] Index optional_cols(std::string_view rest) const {
+    return find_in_layers(checkpoint_, rest) == nullptr ? 0 : cols_in_layers(rest);
+  }
+
+  /// Sets n_head and head_size from the tensor that has a row, or a number, for each head.
+  void read_heads(std::string_view rest, Config& config) const {
+    const std::string name = in_layers(rest);
+    const TensorView& tensor = checkpoint_.at(name);
+    // Converted files of RWKV-7 may hold r_k as one row: its heads are then of the usual size.
+    constexpr Index usual_head_size = 64;
+    const bool is_flat = config.generation >= Generation::v7 && tensor.shape.rank() != 2;
+    config.n_head = is_flat ? tensor.n_elements() / usual_head_size : tensor.shape.rank() == 0 ? 0 : tensor.shape[0];
+    config.head_size = config.n_head > 0 ? config.n_att / config.n_head : 0;
+    if (config.n_head > 0 && config.n_head * config.head_size == config.n_att) return;
+    throw ModelError({.path = checkpoint_.path(),
+                      .item = tensor_item(name),
+                      .expected = "heads of equal size that make up " + std::to_string(config.n_att) +
+                                  " channels, the rows of " + in_quotes(in_layers("att.key.weight")),
+                      .found = "shape " + to_string(tensor.shape)});
+  }
+
+private:
+  const Checkpoint& checkpoint_;
+};
 
 /// One more than the largest layer number. Throws ModelError if a number between is missing or is not a number.
 [[nodiscard]] inline Index count_layers(const Checkpoint& checkpoint) {
@@ -108,31 +159,64 @@ inline constexpr Index max_layer = Index{1} << 40;
   return n_layer;
 }
 
+/// The copy head of RWKV-1 to 4, and how far back it looks.
+inline void read_copy_head(const ShapeReader& shapes, const Checkpoint& checkpoint, Config& config) {
+  if (!checkpoint.contains("head_q.weight")) return;
+  config.n_copy = shapes.axis("head_q.weight", 2, 0);
+  if (config.generation != Generation::v1) config.n_ctx = shapes.axis("copy_mask", 2, 0);
+}
+
+/// The sizes of RWKV-5 to 7.
+inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& checkpoint, Config& config) {
+  LowRank& low_rank = config.low_rank;
+  if (config.generation <= Generation::v5_2) {
+    shapes.read_heads("att.time_decay", config);
+    config.has_time_first = find_in_layers(checkpoint, "att.time_first") != nullptr;
+  } else if (config.generation <= Generation::v6c) {
+    shapes.read_heads("att.time_faaaa", config);
+    const bool is_b = config.generation == Generation::v6b;
+    low_rank.mix = shapes.axis(shapes.in_layers(is_b ? "att.time_maa_rkvw_w2" : "att.time_maa_w2"), 3, 1);
+    low_rank.decay = shapes.cols_in_layers("att.time_decay_w1");
+    low_rank.gate = shapes.optional_cols("att.gate_w1");
+  } else {
+    shapes.read_heads("att.r_k", config);
+    low_rank.decay = shapes.cols_in_layers("att.w1");
+    low_rank.rate = shapes.cols_in_layers("att.a1");
+    // Layer 0 has no use for v1; what it holds may have any width.
+    if (config.n_layer > 1) low_rank.value = shapes.axis("blocks.1.att.v1", 2, 1);
+    low_rank.gate = shapes.optional_cols("att.g1");
+    low_rank.embed = shapes.optional_cols("ffn.s1");
+  }
+}
+
 }  // namespace detail
 
+/// Every size is read off names and shapes, whatever the order of the tensors. See Config for what they do not tell.
+///
 /// Throws ModelError if the checkpoint is not an RWKV model or is broken in its outlines, UnsupportedError if it is one
-/// of a generation that this version does not run.
+/// of a kind that this version does not run.
 [[nodiscard]] inline Config detect(const Checkpoint& checkpoint) {
   Config config;
   config.generation = detail::detect_generation(checkpoint);
-  if (config.generation != Generation::v4) {
-    throw UnsupportedError({.path = checkpoint.path(),
-                            .problem = "this is an RWKV-" + std::string(name(config.generation)) + " model",
-                            .hint = "This version runs RWKV-4 only."});
-  }
-  const TensorView& embedding = checkpoint.at("emb.weight");
-  if (embedding.shape.rank() != 2 || embedding.n_elements() == 0) {
-    throw ModelError({.path = checkpoint.path(),
-                      .item = tensor_item("emb.weight"),
-                      .expected = "a matrix, n_vocab x n_embd",
-                      .found = "shape " + to_string(embedding.shape)});
-  }
-  config.n_vocab = embedding.shape[0];
-  config.n_embd = embedding.shape[1];
+  const detail::ShapeReader shapes(checkpoint);
+  const bool is_v1 = config.generation == Generation::v1;
+  const std::string embedding = is_v1 ? "tok_emb.weight" : "emb.weight";
+  config.n_vocab = shapes.axis(embedding, 2, 0);
+  config.n_embd = shapes.axis(embedding, 2, 1);
   config.n_layer = detail::count_layers(checkpoint);
-  config.n_att = detail::rows_in_layers(checkpoint, "att.key.weight");
-  config.n_ffn = detail::rows_in_layers(checkpoint, "ffn.key.weight");
+  config.n_att = shapes.rows_in_layers(is_v1 ? "attn.key.weight" : "att.key.weight");
+  config.n_ffn = shapes.rows_in_layers(is_v1 ? "mlp.key.weight" : "ffn.key.weight");
   config.has_ffn_pre = checkpoint.contains("blocks.0.ffnPre.key.weight");
+  if (is_v1) {
+    config.n_head = shapes.rows_in_layers("attn.time_w");
+    config.n_ctx = shapes.cols_in_layers("attn.time_w");
+  }
+  if (config.generation <= Generation::v4) {
+    detail::read_copy_head(shapes, checkpoint, config);
+  } else {
+    detail::read_heads_and_widths(shapes, checkpoint, config);
+  }
+  if (config.generation == Generation::v7b) config.n_ctx = 4096;  // not in the file: a choice
   return config;
 }
 

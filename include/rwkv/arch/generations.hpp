@@ -10,32 +10,42 @@
 #include <variant>
 #include <vector>
 
+#include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/network.hpp"
-#include "rwkv/arch/tensor_source.hpp"
 #include "rwkv/arch/v4.hpp"
+#include "rwkv/arch/v5.hpp"
+#include "rwkv/arch/v6.hpp"
+#include "rwkv/arch/v7.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 template <class Scalar>
-using AnyNetwork = std::variant<Network<Scalar, v4::Layer<Scalar>>>;
+using AnyNetwork = std::variant<Network<Scalar, v4::Layer<Scalar>>, Network<Scalar, v5::Layer<Scalar>>,
+                                Network<Scalar, v6::Layer<Scalar>>, Network<Scalar, v7::Layer<Scalar>>>;
 
-/// Throws ModelError naming the tensor if one is missing or has the wrong shape, UnsupportedError for a generation that
-/// this version does not run.
+/// Throws ModelError naming the tensor if one is missing or has the wrong shape.
 template <class Scalar>
-[[nodiscard]] AnyNetwork<Scalar> make_network(TensorSource& source, const Config& config, StateLayout& layout) {
-  if (config.generation == Generation::v4) return Network<Scalar, v4::Layer<Scalar>>(source, config, layout);
-  throw UnsupportedError({.item = "RWKV-" + std::string(name(config.generation)),
-                          .problem = "this generation is not supported yet",
-                          .hint = "This version runs RWKV-4 only."});
+[[nodiscard]] AnyNetwork<Scalar> make_network(const Builder& build) {
+  switch (build.config().generation) {
+    case Generation::v4: return Network<Scalar, v4::Layer<Scalar>>(build);
+    case Generation::v5_0:
+    case Generation::v5_1:
+    case Generation::v5_2: return Network<Scalar, v5::Layer<Scalar>>(build);
+    case Generation::v6:
+    case Generation::v6a:
+    case Generation::v6b:
+    case Generation::v6c: return Network<Scalar, v6::Layer<Scalar>>(build);
+    default: return Network<Scalar, v7::Layer<Scalar>>(build);
+  }
 }
 
 /// Every tensor of a model of this kind, with its official name and shape.
 [[nodiscard]] inline std::vector<TensorSpec> tensor_list(const Config& config) {
-  TensorSource source(nullptr);
   StateLayout layout;
-  static_cast<void>(make_network<float>(source, config, layout));
-  return source.asked();
+  Construction construction{nullptr, config, layout};
+  static_cast<void>(make_network<float>(Builder(construction)));
+  return construction.asked;
 }
 
 /// Refuses a checkpoint that holds more than the network knows of: ignoring part of a model gives wrong results.
@@ -43,10 +53,11 @@ template <class Scalar>
 /// Unknown tensors inside the layers are an error, except buffers that carry no weights; and so are the copy head
 /// (`head_q`, `head_k`) where the network did not ask for it. Others outside the layers are left alone: training
 /// programs store counters and the like. Throws UnsupportedError that names the tensors.
-inline void refuse_unknown_tensors(const Checkpoint& checkpoint, const std::vector<TensorSpec>& known) {
+inline void refuse_unknown_tensors(const Checkpoint& checkpoint, const Construction& construction) {
   constexpr std::array<std::string_view, 3> buffers{".mask", "tiny_mask", "time_curve"};
   std::unordered_set<std::string_view> names;
-  for (const TensorSpec& spec : known) names.insert(spec.name);
+  for (const TensorSpec& spec : construction.asked) names.insert(spec.name);
+  names.insert(construction.ignored.begin(), construction.ignored.end());
   std::string unknown;
   for (const Checkpoint::Entry& entry : checkpoint.entries()) {
     const std::string_view name = entry.name;

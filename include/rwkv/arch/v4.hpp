@@ -3,19 +3,13 @@
 // (BlinkDL/RWKV-LM).
 #pragma once
 
-#include <array>
 #include <cmath>
-#include <string>
-#include <utility>
-#include <variant>
 
 #include "rwkv/arch/block.hpp"
-#include "rwkv/arch/config.hpp"
-#include "rwkv/arch/tensor_source.hpp"
+#include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/wkv4.hpp"
 #include "rwkv/nn/linear.hpp"
 #include "rwkv/nn/rows.hpp"
-#include "rwkv/state.hpp"
 
 RWKV_NAMESPACE_BEGIN
 namespace v4 {
@@ -27,23 +21,23 @@ namespace v4 {
 template <class Scalar>
 class TimeMix {
 public:
-  /// Takes the tensors `prefix`time_decay, ... from `source` and adds the state tensors `prefix`xx, ... to `layout`.
-  TimeMix(TensorSource& source, const std::string& prefix, Index n_embd, Index n_att, StateLayout& layout)
-      : w_(n_att),
-        u_(source.vector<Scalar>(prefix + "time_first", {n_att})),
-        mix_k_(source.vector<Scalar>(prefix + "time_mix_k", {1, 1, n_embd})),
-        mix_v_(source.vector<Scalar>(prefix + "time_mix_v", {1, 1, n_embd})),
-        mix_r_(source.vector<Scalar>(prefix + "time_mix_r", {1, 1, n_embd})),
-        key_(source.matrix(prefix + "key.weight", n_att, n_embd)),
-        value_(source.matrix(prefix + "value.weight", n_att, n_embd)),
-        receptance_(source.matrix(prefix + "receptance.weight", n_att, n_embd)),
-        output_(source.matrix(prefix + "output.weight", n_embd, n_att)),
-        xx_(layout.add(prefix + "xx", {n_embd})),
-        aa_(layout.add(prefix + "aa", {n_att})),
-        bb_(layout.add(prefix + "bb", {n_att})),
-        pp_(layout.add(prefix + "pp", {n_att}, wkv_empty_exponent)) {
-    const Buffer<double> time_decay = source.vector<double>(prefix + "time_decay", {n_att});
-    for (Index i = 0; i < n_att; ++i) w_[i] = static_cast<Scalar>(-std::exp(time_decay[i]));
+  /// Takes the tensors time_decay, time_first, ... and adds xx, aa, bb, pp to the State.
+  explicit TimeMix(const Builder& build)
+      : w_(build.config().n_att),
+        u_(build.vector<Scalar>("time_first", {build.config().n_att})),
+        mix_k_(build.token_mix<Scalar>("k")),
+        mix_v_(build.token_mix<Scalar>("v")),
+        mix_r_(build.token_mix<Scalar>("r")),
+        key_(build.matrix("key.weight", build.config().n_att, build.config().n_embd)),
+        value_(build.matrix("value.weight", build.config().n_att, build.config().n_embd)),
+        receptance_(build.matrix("receptance.weight", build.config().n_att, build.config().n_embd)),
+        output_(build.matrix("output.weight", build.config().n_embd, build.config().n_att)),
+        xx_(build.state("xx", {build.config().n_embd})),
+        aa_(build.state("aa", {build.config().n_att})),
+        bb_(build.state("bb", {build.config().n_att})),
+        pp_(build.state("pp", {build.config().n_att}, wkv_empty_exponent)) {
+    const Buffer<double> time_decay = build.vector<double>("time_decay", {w_.size()});
+    for (Index i = 0; i < w_.size(); ++i) w_[i] = static_cast<Scalar>(-std::exp(time_decay[i]));
   }
 
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.
@@ -55,23 +49,24 @@ public:
     const MatrixView<Scalar> xk = matrix(x.n_cols), xv = matrix(x.n_cols), xr = matrix(x.n_cols);
     const MatrixView<Scalar> k = matrix(n_att), v = matrix(n_att), r = matrix(n_att);
 
-    token_shift<Scalar, 3>(x, xx_, {{{mix_k_.data(), xk}, {mix_v_.data(), xv}, {mix_r_.data(), xr}}}, batch);
+    const Mix<Scalar> mixes[]{{mix_k_.data(), xk}, {mix_v_.data(), xv}, {mix_r_.data(), xr}};
+    token_shift<Scalar>(x, xx_, mixes, batch);
     const Product<Scalar> products[]{{&key_, xk, k}, {&value_, xv, v}, {&receptance_, xr, r}};
     multiply<Scalar>(products, workspace);
 
-    const auto n_segments = batch.segments.size();
-    auto* const calls = frame.template take<Wkv4Call<Scalar>>(static_cast<Index>(n_segments));
-    for (std::size_t i = 0; i < n_segments; ++i) {
-      const Segment<Scalar>& segment = batch.segments[i];
-      const Index row = segment.first_row;
-      calls[i] = {segment.n_rows,      n_att,
-                  w_.data(),           u_.data(),
-                  k.row(row),          v.row(row),
-                  v.row(row),  // each value is read before the output takes its place
-                  segment.state + aa_, segment.state + bb_,
-                  segment.state + pp_};
+    // y takes the place of v: each value is read before.
+    const Wkv4Call<Scalar> rows{x.n_rows, n_att,  w_.data(), u_.data(), k.data,
+                                v.data,   v.data, nullptr,   nullptr,   nullptr};
+    const auto n_segments = static_cast<Index>(batch.segments.size());
+    auto* const calls = frame.template take<Wkv4Call<Scalar>>(n_segments);
+    for (Index i = 0; i < n_segments; ++i) {
+      const Segment<Scalar>& segment = batch.segments[static_cast<std::size_t>(i)];
+      calls[i] = tokens_of(rows, segment.first_row, segment.n_rows);
+      calls[i].aa = segment.state + aa_;
+      calls[i].bb = segment.state + bb_;
+      calls[i].pp = segment.state + pp_;
     }
-    wkv4<Scalar>({calls, n_segments}, workspace);
+    wkv4<Scalar>({calls, batch.segments.size()}, workspace);
 
     for_rows(x.n_rows, workspace,
              [&](Index row) { workspace.kernels<Scalar>().gate(r.row(row), v.row(row), r.row(row), n_att); });
@@ -92,14 +87,14 @@ private:
 template <class Scalar>
 class ChannelMix {
 public:
-  /// Takes the tensors `prefix`time_mix_k, ... from `source` and adds the state tensor `prefix`xx to `layout`.
-  ChannelMix(TensorSource& source, const std::string& prefix, Index n_embd, Index n_ffn, StateLayout& layout)
-      : mix_k_(source.vector<Scalar>(prefix + "time_mix_k", {1, 1, n_embd})),
-        mix_r_(source.vector<Scalar>(prefix + "time_mix_r", {1, 1, n_embd})),
-        key_(source.matrix(prefix + "key.weight", n_ffn, n_embd)),
-        receptance_(source.matrix(prefix + "receptance.weight", n_embd, n_embd)),
-        value_(source.matrix(prefix + "value.weight", n_embd, n_ffn)),
-        xx_(layout.add(prefix + "xx", {n_embd})) {}
+  /// Takes the tensors time_mix_k, ... and adds xx to the State.
+  explicit ChannelMix(const Builder& build)
+      : mix_k_(build.token_mix<Scalar>("k")),
+        mix_r_(build.token_mix<Scalar>("r")),
+        key_(build.matrix("key.weight", build.config().n_ffn, build.config().n_embd)),
+        receptance_(build.matrix("receptance.weight", build.config().n_embd, build.config().n_embd)),
+        value_(build.matrix("value.weight", build.config().n_embd, build.config().n_ffn)),
+        xx_(build.state("xx", {build.config().n_embd})) {}
 
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.
   void apply(MatrixView<const Scalar> x, MatrixView<Scalar> y, const Batch<Scalar>& batch) const {
@@ -110,7 +105,8 @@ public:
     const MatrixView<Scalar> xk = matrix(x.n_cols), xr = matrix(x.n_cols);
     const MatrixView<Scalar> k = matrix(key_.n_out()), r = matrix(x.n_cols);
 
-    token_shift<Scalar, 2>(x, xx_, {{{mix_k_.data(), xk}, {mix_r_.data(), xr}}}, batch);
+    const Mix<Scalar> mixes[]{{mix_k_.data(), xk}, {mix_r_.data(), xr}};
+    token_shift<Scalar>(x, xx_, mixes, batch);
     const Product<Scalar> products[]{{&key_, xk, k}, {&receptance_, xr, r}};
     multiply<Scalar>(products, workspace);
     for_rows(x.n_rows, workspace, [&](Index row) { kernels.relu_squared(k.row(row), k.n_cols); });
@@ -124,46 +120,9 @@ private:
   Index xx_;  // offset in the State
 };
 
-/// A block of RWKV-4 whose tensors are named `prefix`ln1.weight, ..., and those of its mixer
-/// `prefix``mixer`.key.weight,
-/// ...: "att" for a TimeMix with n_hidden = n_att, "ffnPre" for a ChannelMix with n_hidden = n_ffn.
-template <class Scalar, template <class> class Mixer = TimeMix>
-[[nodiscard]] Block<Scalar, Mixer<Scalar>, ChannelMix<Scalar>> make_block(TensorSource& source,
-                                                                          const std::string& prefix,
-                                                                          const std::string& mixer, Index n_hidden,
-                                                                          const Config& config, StateLayout& layout) {
-  auto ln1 = source.layer_norm<Scalar>(prefix + "ln1", config.n_embd);
-  Mixer<Scalar> first(source, prefix + mixer + ".", config.n_embd, n_hidden, layout);
-  auto ln2 = source.layer_norm<Scalar>(prefix + "ln2", config.n_embd);
-  return {std::move(ln1), std::move(first), std::move(ln2),
-          ChannelMix<Scalar>(source, prefix + "ffn.", config.n_embd, config.n_ffn, layout)};
-}
-
-/// Layer number `index` of a model.
+/// Layer number build.layer() of a model.
 template <class Scalar>
-class Layer {
-public:
-  Layer(TensorSource& source, const Config& config, Index index, StateLayout& layout)
-      : block_(make(source, config, index, layout)) {}
-
-  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    std::visit([&](const auto& block) { block.apply(x, batch); }, block_);
-  }
-
-private:
-  using AnyBlock = std::variant<Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>,
-                                Block<Scalar, ChannelMix<Scalar>, ChannelMix<Scalar>>>;
-
-  static AnyBlock make(TensorSource& source, const Config& config, Index index, StateLayout& layout) {
-    const std::string prefix = "blocks." + std::to_string(index) + ".";
-    if (index == 0 && config.has_ffn_pre) {
-      return make_block<Scalar, ChannelMix>(source, prefix, "ffnPre", config.n_ffn, config, layout);
-    }
-    return make_block<Scalar>(source, prefix, "att", config.n_att, config, layout);
-  }
-
-  AnyBlock block_;
-};
+using Layer = LayerWithFfnPre<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v4
 RWKV_NAMESPACE_END

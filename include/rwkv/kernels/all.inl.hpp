@@ -51,7 +51,15 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   table.mix = mix;
   table.add = add;
   table.gate = gate;
+  table.silu_gate = silu_gate;
   table.relu_squared = relu_squared;
+  table.multiply = multiply;
+  table.tanh = tanh_all;
+  table.sigmoid = sigmoid_all;
+  table.decay6 = decay6;
+  table.decay7 = decay7;
+  table.keys7 = keys7;
+  table.bonus7 = bonus7;
   table.wkv4 = wkv4;
   table.wkv5 = wkv5;
   table.wkv7 = wkv7;

@@ -90,14 +90,32 @@ struct KernelTable {
   /// y = (x - mean) / sqrt(variance + eps) * weight + bias, over n values; y may be x.
   void (*layer_norm)(const Scalar* x, const Scalar* weight, const Scalar* bias, Scalar eps, Scalar* y,
                      Index n) noexcept;
-  /// y = x mu + previous (1 - mu)
+  /// y = x mu + previous (1 - mu); y may be any of them
   void (*mix)(const Scalar* x, const Scalar* previous, const Scalar* mu, Scalar* y, Index n) noexcept;
   /// x += y
   void (*add)(Scalar* x, const Scalar* y, Index n) noexcept;
   /// y = sigmoid(gate) x; y may be x or gate
   void (*gate)(const Scalar* gate, const Scalar* x, Scalar* y, Index n) noexcept;
+  /// y = gate sigmoid(gate) x; y may be x or gate
+  void (*silu_gate)(const Scalar* gate, const Scalar* x, Scalar* y, Index n) noexcept;
   /// x = max(x, 0)^2
   void (*relu_squared)(Scalar* x, Index n) noexcept;
+  /// x *= y
+  void (*multiply)(Scalar* x, const Scalar* y, Index n) noexcept;
+  /// x = tanh(x)
+  void (*tanh)(Scalar* x, Index n) noexcept;
+  /// x = sigmoid(x + bias); no bias if it is null
+  void (*sigmoid)(Scalar* x, const Scalar* bias, Index n) noexcept;
+
+  /// The decay of a step in RWKV-6: x = e^{-e^{x + bias}}
+  void (*decay6)(Scalar* x, const Scalar* bias, Index n) noexcept;
+  /// The decay of a step in RWKV-7: x = e^{-e^{-1/2} sigmoid(x + bias)}
+  void (*decay7)(Scalar* x, const Scalar* bias, Index n) noexcept;
+  /// The two keys of RWKV-7 for one head of n channels, from the key k and the learning rate a: the removal key
+  /// kk = k k_k / max(|k k_k|, 1e-12), and then k *= 1 + (a - 1) k_a.
+  void (*keys7)(Scalar* k, const Scalar* a, const Scalar* k_k, const Scalar* k_a, Scalar* kk, Index n) noexcept;
+  /// What RWKV-7 adds for the current token, for one head of n channels: y += (sum of r k r_k) v.
+  void (*bonus7)(const Scalar* r, const Scalar* k, const Scalar* r_k, const Scalar* v, Scalar* y, Index n) noexcept;
   /// The recurrence of RWKV-4 for channels [begin, end); aa, bb, pp are updated. y may be k or v.
   void (*wkv4)(const Wkv4Call<Scalar>& call, Index begin, Index end) noexcept;
   /// The recurrences of RWKV-5 and RWKV-6, and of RWKV-7, for heads [begin, end).

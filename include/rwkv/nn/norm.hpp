@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Layer normalisation.
+// Layer normalisation, and normalisation of each head.
 #pragma once
 
 #include <string>
@@ -46,6 +46,40 @@ private:
   Buffer<Scalar> weight_;
   Buffer<Scalar> bias_;
   Scalar eps_ = Scalar(1e-5);
+};
+
+/// The same for each of n_groups equal parts of a row by itself; weight and bias are those of all parts, [C].
+///
+/// RWKV-5 and later apply it to the outputs of the heads, with eps 64e-5 whatever their size: rwkv_v7_numpy.py,
+/// group_norm (BlinkDL/RWKV-LM).
+template <class Scalar>
+class GroupNorm {
+public:
+  GroupNorm() = default;
+  /// Throws ArgumentError if the lengths differ or are not a multiple of n_groups.
+  GroupNorm(Buffer<Scalar> weight, Buffer<Scalar> bias, Index n_groups, Scalar eps)
+      : weight_(std::move(weight)), bias_(std::move(bias)), n_groups_(n_groups), eps_(eps) {
+    if (n_groups > 0 && weight_.size() == bias_.size() && weight_.size() % n_groups == 0) return;
+    throw ArgumentError({.item = "group norm",
+                         .expected = "as many weights as biases, a multiple of " + std::to_string(n_groups),
+                         .found = std::to_string(weight_.size()) + " and " + std::to_string(bias_.size())});
+  }
+
+  [[nodiscard]] Index n_channels() const noexcept { return weight_.size(); }
+
+  /// One row; y may be x.
+  void apply(const Scalar* x, Scalar* y, const KernelTable<Scalar>& kernels) const noexcept {
+    const Index n = weight_.size() / n_groups_;
+    for (Index i = 0; i < weight_.size(); i += n) {
+      kernels.layer_norm(x + i, weight_.data() + i, bias_.data() + i, eps_, y + i, n);
+    }
+  }
+
+private:
+  Buffer<Scalar> weight_;
+  Buffer<Scalar> bias_;
+  Index n_groups_ = 1;
+  Scalar eps_ = Scalar(64e-5);
 };
 
 RWKV_NAMESPACE_END

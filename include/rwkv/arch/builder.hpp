@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// What the constructors of layers build from: tensors by name, and room in the State. What they ask for is the list of
+// a model's tensors: it serves loading, checking, counting and making models, and there is no second list.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rwkv/arch/config.hpp"
+#include "rwkv/core/buffer.hpp"
+#include "rwkv/io/checkpoint.hpp"
+#include "rwkv/nn/linear.hpp"
+#include "rwkv/nn/norm.hpp"
+#include "rwkv/state.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+enum class TensorRole { vector, matrix, embedding };
+
+/// A tensor that a model needs.
+struct TensorSpec {
+  std::string name;
+  Shape shape;  ///< as in new files of the official programs
+  TensorRole role;
+};
+
+/// Everything that a model is built from, and the list of the tensors that its layers asked for.
+///
+/// Without a checkpoint the tensors are empty: that is how the list of a model is made that does not exist yet.
+struct Construction {
+  const Checkpoint* checkpoint;
+  Config config;
+  StateLayout& layout;
+  std::vector<TensorSpec> asked = {};
+  std::vector<std::string> ignored = {};  ///< known, but not needed
+};
+
+/// A place in a model under construction: all names begin with its prefix. Cheap to copy.
+///
+/// Tensors are checked: ModelError names the tensor if it is missing, has another shape or holds no real numbers.
+class Builder {
+public:
+  explicit Builder(Construction& construction, std::string prefix = "", Index layer = 0)
+      : construction_(&construction), prefix_(std::move(prefix)), layer_(layer) {}
+
+  /// The place `part` further down: "att." in "blocks.0." is "blocks.0.att.".
+  [[nodiscard]] Builder at(std::string_view part) const {
+    return Builder(*construction_, prefix_ + std::string(part), layer_);
+  }
+  /// The place of layer i: "blocks.i.".
+  [[nodiscard]] Builder layer(Index i) const {
+    return Builder(*construction_, prefix_ + "blocks." + std::to_string(i) + ".", i);
+  }
+
+  [[nodiscard]] const Config& config() const noexcept { return construction_->config; }
+  [[nodiscard]] Index layer() const noexcept { return layer_; }
+
+  /// A vector of as many values as `official` has, in any shape ([n], [1, 1, n], ...), converted.
+  template <class Scalar>
+  [[nodiscard]] Buffer<Scalar> vector(std::string_view name, const Shape& official) const {
+    const Index n = official.checked_n_elements().value();
+    const TensorView* const tensor = ask(name, official, TensorRole::vector);
+    if (tensor == nullptr) return Buffer<Scalar>(n);
+    if (tensor->n_elements() != n) wrong_shape(name, official, *tensor);
+    return read_all<Scalar>(*tensor);
+  }
+
+  /// The share mu of the current token in token shift, x mu + previous (1 - mu), of the product called `product` ("k",
+  /// "v", ...). RWKV-2 to 5 store it as time_mix_*, RWKV-6 stores 1 - mu as time_maa_*, RWKV-7 as x_*.
+  template <class Scalar>
+  [[nodiscard]] Buffer<Scalar> token_mix(std::string_view product) const {
+    const bool is_complement = config().generation >= Generation::v6;
+    const std::string name = config().generation >= Generation::v7 ? "x_" : is_complement ? "time_maa_" : "time_mix_";
+    Buffer<Scalar> mix = vector<Scalar>(name + std::string(product), {1, 1, config().n_embd});
+    if (is_complement) {
+      for (Scalar& mu : mix.span()) mu = 1 - mu;
+    }
+    return mix;
+  }
+
+  /// A weight matrix [n_out, n_in], in place.
+  [[nodiscard]] Linear matrix(std::string_view name, Index n_out, Index n_in) const {
+    return Linear(stored_matrix(name, {n_out, n_in}, TensorRole::matrix));
+  }
+
+  /// A weight matrix with a bias: `name`.weight and `name`.bias.
+  [[nodiscard]] Linear biased(std::string_view name, Index n_out, Index n_in) const {
+    const Builder part = at(std::string(name) + ".");
+    TensorView weight = part.stored_matrix("weight", {n_out, n_in}, TensorRole::matrix);
+    const TensorView* const bias = part.ask("bias", {n_out}, TensorRole::vector);
+    if (bias == nullptr) return Linear(std::move(weight));
+    if (bias->n_elements() != n_out) part.wrong_shape("bias", {n_out}, *bias);
+    return Linear(std::move(weight), *bias);
+  }
+
+  /// A weight matrix that files hold as [n_in, n_out]. It is copied, in the type it is stored in: products read rows.
+  [[nodiscard]] Linear transposed(std::string_view name, Index n_in, Index n_out) const {
+    return Linear(rwkv::transposed(stored_matrix(name, {n_in, n_out}, TensorRole::matrix)));
+  }
+
+  /// n_slices weight matrices that files hold as [n_slices, n_in, n_out], copied likewise.
+  [[nodiscard]] std::vector<Linear> transposed_slices(std::string_view name, Index n_slices, Index n_in,
+                                                      Index n_out) const {
+    const TensorView stored = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::matrix);
+    return slices(rwkv::transposed(stored), n_slices);
+  }
+
+  /// The columns of a weight matrix that files hold as [n_in, n_slices * n_out], each slice of n_out a matrix of its
+  /// own, copied likewise.
+  [[nodiscard]] std::vector<Linear> transposed_columns(std::string_view name, Index n_in, Index n_slices,
+                                                       Index n_out) const {
+    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::matrix);
+    return slices(rwkv::transposed(stored), n_slices);
+  }
+
+  /// A table [n_vocab, n] with a row for each token, in place.
+  [[nodiscard]] TensorView table(std::string_view name, Index n) const {
+    return stored_matrix(name, {config().n_vocab, n}, TensorRole::embedding);
+  }
+
+  /// `name`.weight and `name`.bias.
+  template <class Scalar>
+  [[nodiscard]] LayerNorm<Scalar> layer_norm(std::string_view name, Index n) const {
+    const Builder part = at(std::string(name) + ".");
+    Buffer<Scalar> weight = part.vector<Scalar>("weight", {n});
+    return {std::move(weight), part.vector<Scalar>("bias", {n})};
+  }
+
+  /// A normalisation of each of n_groups parts of n channels: `name`.weight and `name`.bias.
+  template <class Scalar>
+  [[nodiscard]] GroupNorm<Scalar> group_norm(std::string_view name, Index n, Index n_groups, double eps) const {
+    const Builder part = at(std::string(name) + ".");
+    Buffer<Scalar> weight = part.vector<Scalar>("weight", {n});
+    return {std::move(weight), part.vector<Scalar>("bias", {n}), n_groups, static_cast<Scalar>(eps)};
+  }
+
+  /// Says that a tensor may be there and is not needed.
+  void ignore(std::string_view name) const { construction_->ignored.push_back(prefix_ + std::string(name)); }
+
+  /// Adds a tensor to the State and returns its offset; see StateLayout::add.
+  Index state(std::string_view name, const Shape& shape, double initial = 0, Index limit = 0) const {
+    return construction_->layout.add(prefix_ + std::string(name), shape, initial, limit);
+  }
+
+  /// Adds a tensor [n, rows, cols] to the State, which begins as the tensor `tuned` of a state-tuned checkpoint where
+  /// there is one, with the last two axes exchanged if files hold it that way.
+  Index tuned_state(std::string_view name, const Shape& shape, std::string_view tuned, bool is_transposed) const {
+    const Checkpoint* const checkpoint = construction_->checkpoint;
+    const Index offset = state(name, shape);
+    if (checkpoint == nullptr || !checkpoint->contains(prefix_ + std::string(tuned))) return offset;
+    const Shape official = is_transposed ? Shape{shape[0], shape[2], shape[1]} : shape;
+    const TensorView values = stored_matrix(tuned, official, TensorRole::matrix);
+    const Buffer<double> initial = read_all<double>(is_transposed ? rwkv::transposed(values) : values);
+    construction_->layout.set_initial(initial.span());
+    return offset;
+  }
+
+private:
+  [[nodiscard]] static std::vector<Linear> slices(const TensorView& stacked, Index n_slices) {
+    std::vector<Linear> parts;
+    const Index n_axes = stacked.shape.rank();
+    const Index n_in = stacked.shape[n_axes - 1];
+    const Shape shape{stacked.n_elements() / (n_slices * n_in), n_in};
+    const Index n_bytes = stacked.data == nullptr ? 0 : stacked.n_bytes() / n_slices;
+    for (Index i = 0; i < n_slices; ++i) {
+      parts.emplace_back(TensorView{stacked.dtype, shape, stacked.data + i * n_bytes, stacked.owner});
+    }
+    return parts;
+  }
+
+  const TensorView* ask(std::string_view name, const Shape& shape, TensorRole role) const {
+    const std::string full = prefix_ + std::string(name);
+    construction_->asked.push_back({full, shape, role});
+    if (construction_->checkpoint == nullptr) return nullptr;
+    const TensorView& tensor = construction_->checkpoint->at(full);
+    if (!info(tensor.dtype).is_real) {
+      throw ModelError({.path = construction_->checkpoint->path(),
+                        .item = tensor_item(full),
+                        .expected = "real numbers",
+                        .found = std::string(rwkv::name(tensor.dtype))});
+    }
+    return &tensor;
+  }
+
+  TensorView stored_matrix(std::string_view name, const Shape& shape, TensorRole role) const {
+    const TensorView* const tensor = ask(name, shape, role);
+    if (tensor == nullptr) return {DType::f32, shape, nullptr, nullptr};
+    if (tensor->shape != shape) wrong_shape(name, shape, *tensor);
+    return *tensor;
+  }
+
+  [[noreturn]] void wrong_shape(std::string_view name, const Shape& expected, const TensorView& tensor) const {
+    throw ModelError({.path = construction_->checkpoint->path(),
+                      .item = tensor_item(prefix_ + std::string(name)),
+                      .expected = "shape " + to_string(expected),
+                      .found = to_string(tensor.shape)});
+  }
+
+  Construction* construction_;
+  std::string prefix_;
+  Index layer_;
+};
+
+RWKV_NAMESPACE_END
