@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -95,25 +94,6 @@ struct TorchStorage {
         {.path = path, .item = "storage " + in_quotes(*key), .problem = "is a view of another storage"});
   }
   return {*dtype, *key, *n_elements, *n_bytes};
-}
-
-/// Strided elements, copied into row-major order. Everything was checked before; axes of length 1 have stride 0.
-[[nodiscard]] inline TensorView gather(DType dtype, const Shape& shape, const Shape& strides, const std::byte* first) {
-  const auto buffer = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, shape).value());
-  const Index width = info(dtype).block_bytes;
-  std::array<Index, Shape::max_rank> position{};
-  Index source = 0;
-  for (Index i = 0; i < buffer->size(); i += width) {
-    std::memcpy(buffer->data() + i, first + source * width, static_cast<std::size_t>(width));
-    for (Index axis = shape.rank(); axis-- > 0;) {
-      auto& index = position[static_cast<std::size_t>(axis)];
-      source += strides[axis];
-      if (++index < shape[axis]) break;
-      source -= shape[axis] * strides[axis];
-      index = 0;
-    }
-  }
-  return {dtype, shape, buffer->data(), buffer};
 }
 
 /// Turns the calls of `_rebuild_tensor_v2` in a pickle into tensors. `FindStorage` gives the bytes that the file has
