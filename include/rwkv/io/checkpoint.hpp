@@ -72,6 +72,19 @@ public:
     throw ModelError({.path = path_, .item = tensor_item(name), .problem = "is missing"});
   }
 
+  /// The checkpoint with every entry replaced by what `change` makes of it: Entry(Entry).
+  /// Throws FormatError as `add` does.
+  template <class Change>
+  [[nodiscard]] Checkpoint transformed(Change&& change) const {
+    Checkpoint result(path_);
+    result.metadata_ = metadata_;
+    for (const Entry& entry : entries_) {
+      Entry changed = change(entry);
+      result.add(std::move(changed.name), std::move(changed.tensor));
+    }
+    return result;
+  }
+
 private:
   std::string path_;
   std::vector<Entry> entries_;

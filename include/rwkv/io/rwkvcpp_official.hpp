@@ -41,8 +41,8 @@ public:
     generation_ = has("r_k") || has("x_rwkvag") ? 7 : has("time_maa_x") ? 6 : has("ln_x.weight") ? 5 : 4;
   }
 
-  /// The tensors that need no change stay where they are; of the others, those that are only cut or called another
-  /// shape, too. Throws FormatError if a tensor cannot have come from the converter.
+  /// Tensors stay in the file unless their numbers change or move.
+  /// Throws FormatError if the converter cannot have made one of them.
   [[nodiscard]] Checkpoint read() const {
     Checkpoint official(stored_.path());
     for (const auto& [name, tensor] : stored_.entries()) {

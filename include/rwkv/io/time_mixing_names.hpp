@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,22 +23,21 @@ namespace detail {
   return name.substr(position + folder.size());
 }
 
-/// Matrices [n_embd, rank] of the low-rank parts of RWKV-7, and [rank, n_embd]. Both are used as vector times matrix;
-/// programs that only know matrix times vector store them transposed.
-inline constexpr std::array<std::string_view, 4> v7_low_rank_down{"w1", "a1", "v1", "g1"};
-inline constexpr std::array<std::string_view, 4> v7_low_rank_up{"w2", "a2", "v2", "g2"};
-/// The same of RWKV-6; `time_maa_w2` is a stack of five matrices.
-inline constexpr std::array<std::string_view, 4> v6_low_rank{"time_maa_w1", "time_maa_w2", "time_decay_w1",
-                                                             "time_decay_w2"};
+/// The matrices [n_embd, rank] of the low-rank parts of RWKV-6 and 7, and those back, [rank, n_embd] (`time_maa_w2` is
+/// a stack of five). Official files use them as vector times matrix; programs that only know matrix times vector store
+/// them transposed.
+inline constexpr std::array<std::string_view, 6> low_rank_down{"time_maa_w1", "time_decay_w1", "w1", "a1", "v1", "g1"};
+inline constexpr std::array<std::string_view, 6> low_rank_up{"time_maa_w2", "time_decay_w2", "w2", "a2", "v2", "g2"};
 
-[[nodiscard]] constexpr bool is_one_of(std::string_view part, std::span<const std::string_view> parts) noexcept {
-  return std::find(parts.begin(), parts.end(), part) != parts.end();
+[[nodiscard]] constexpr bool is_low_rank_down(std::string_view name) noexcept {
+  const std::string_view part = time_mixing_part(name);
+  return std::find(low_rank_down.begin(), low_rank_down.end(), part) != low_rank_down.end();
 }
 
 /// Whether another program may have stored the tensor of this official name transposed.
 [[nodiscard]] constexpr bool is_low_rank(std::string_view name) noexcept {
   const std::string_view part = time_mixing_part(name);
-  return is_one_of(part, v7_low_rank_down) || is_one_of(part, v7_low_rank_up) || is_one_of(part, v6_low_rank);
+  return is_low_rank_down(name) || std::find(low_rank_up.begin(), low_rank_up.end(), part) != low_rank_up.end();
 }
 
 /// The low-rank matrix as the official files have it, from a file that has it transposed.
