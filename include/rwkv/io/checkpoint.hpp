@@ -97,6 +97,10 @@ struct OpenOptions {
   /// Compare the CRC-32 of every record of a `.pth` with its data. This reads the whole file once; turn it off to start
   /// sooner, or for files written with `torch.serialization.set_crc32_options(False)`.
   bool verify_checksums = true;
+
+  /// Read the tensors of a `.pth` that holds a whole module, as `torch.save(model)` writes it. Its classes are names
+  /// only: nothing is imported or run.
+  bool allow_pickled_modules = true;
 };
 
 RWKV_NAMESPACE_END
