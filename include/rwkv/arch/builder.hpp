@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rwkv/arch/config.hpp"
+#include "rwkv/arch/time_state.hpp"
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/nn/linear.hpp"
@@ -144,16 +145,14 @@ public:
     return construction_->layout.add(prefix_ + std::string(name), shape, initial, limit);
   }
 
-  /// Adds a tensor [n, rows, cols] to the State, which begins as the tensor `tuned` of a state-tuned checkpoint where
-  /// there is one, with the last two axes exchanged if files hold it that way.
-  Index tuned_state(std::string_view name, const Shape& shape, std::string_view tuned, bool is_transposed) const {
+  /// Adds the matrices of WKV to the State, which begin as `time_state` where the checkpoint has it.
+  Index wkv_state() const {
     const Checkpoint* const checkpoint = construction_->checkpoint;
-    const Index offset = state(name, shape);
-    if (checkpoint == nullptr || !checkpoint->contains(prefix_ + std::string(tuned))) return offset;
-    const Shape official = is_transposed ? Shape{shape[0], shape[2], shape[1]} : shape;
-    const TensorView values = stored_matrix(tuned, official, TensorRole::matrix);
-    const Buffer<double> initial = read_all<double>(is_transposed ? rwkv::transposed(values) : values);
-    construction_->layout.set_initial(initial.span());
+    const Shape shape{config().n_head, config().head_size, config().head_size};
+    const Index offset = state(time_state_target, shape);
+    if (checkpoint == nullptr || !checkpoint->contains(prefix_ + std::string(time_state_name))) return offset;
+    const TensorView tuned = stored_matrix(time_state_name, shape, TensorRole::matrix);
+    construction_->layout.set_initial(read_all<double>(from_time_state(tuned, config().generation)).span());
     return offset;
   }
 
