@@ -7,6 +7,7 @@
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/state.hpp"
+#include "rwkv/state_exchange.hpp"
 #include "rwkv/state_file.hpp"
 #include "rwkv/text/generator.hpp"
 #include "rwkv/text/sampler.hpp"
