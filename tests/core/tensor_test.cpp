@@ -56,6 +56,25 @@ TEST_CASE("a tensor keeps its owner alive") {
   CHECK(read_all<float>(view)[2] == 3.0f);
 }
 
+TEST_CASE("a transposed copy exchanges the last two axes, in every type") {
+  const std::vector<float> values{1, 2, 3, 4, 5, 6};
+  const TensorView matrix = transposed(make_tensor({2, 3}, values));
+  CHECK(matrix.shape == Shape{3, 2});
+  const auto turned = read_all<float>(matrix);
+  CHECK(std::vector<float>(turned.begin(), turned.end()) == std::vector<float>{1, 4, 2, 5, 3, 6});
+  const TensorView stack = transposed(make_tensor({2, 1, 3}, values));
+  CHECK(stack.shape == Shape{2, 3, 1});
+  const auto kept = read_all<float>(stack);
+  CHECK(std::vector<float>(kept.begin(), kept.end()) == values);
+  const std::vector<std::uint8_t> bytes{1, 2, 3, 4};
+  const TensorView small = transposed(make_tensor(DType::u8, {2, 2}, std::span<const std::uint8_t>(bytes)));
+  CHECK(std::to_integer<int>(small.data[1]) == 3);
+  constexpr Index huge = Index{1} << 40;
+  CHECK(transposed({DType::f32, {0, huge, huge}, nullptr, nullptr}).n_elements() == 0);
+  CHECK_THROWS_WITH_AS(static_cast<void>(transposed(make_tensor({6}, values))), doctest::Contains("found f32 [6]"),
+                       ArgumentError);
+}
+
 TEST_CASE("Eigen sees a stored matrix in place") {
   const std::vector<float> values{1, 2, 3, 4, 5, 6};
   const TensorView tensor = make_tensor({2, 3}, values);

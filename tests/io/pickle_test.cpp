@@ -9,11 +9,15 @@ using namespace std::string_literals;
 
 namespace {
 
-constexpr PickleAllowed allowed[] = {{"collections.OrderedDict", true}, {"some.function", true}, {"some.Class"}};
+constexpr PickleAllowed allowed[] = {{"collections.OrderedDict", true},
+                                     {"some.function", true},
+                                     {"some.Class"},
+                                     {"copyreg._reconstructor", true},
+                                     {"builtins.object"}};
 
-PickleGraph parse(const std::string& bytes) {
+PickleGraph parse(const std::string& bytes, bool allow_objects = false) {
   ByteReader input("test.pkl", "pickle", bytes_of(bytes));
-  return read_pickle(input, allowed, std::uint64_t{1} << 20);
+  return read_pickle(input, allowed, std::uint64_t{1} << 20, allow_objects);
 }
 
 template <class Type>
@@ -56,6 +60,7 @@ TEST_CASE("texts, containers and protocols 2 and 4") {
   CHECK(*graph.get<std::string_view>(dict->items[2]) == "b");
   CHECK(*graph.get<bool>(dict->items[3]) == false);
   CHECK(parse_as<PickleList>("](K\x01K\x02"s + "eK\x03"s + "a.").items.size() == 3);
+  CHECK(parse_as<PickleList>("\x8f(K\x01K\x02\x90."s).items.size() == 2);  // a set
 }
 
 TEST_CASE("a stack that is empty where a value is needed is refused") {
@@ -100,6 +105,47 @@ TEST_CASE("a pickled module is told from an attack") {
   CHECK_THROWS_AS(parse("(X\x06\x00\x00\x00"s + "modulecsrc.model\nGPT\n"), UnsupportedError);
 }
 
+TEST_CASE("an object is the name of its class and its attributes") {
+  const std::string attributes = "}" + pickled_text("x") + "K\x05sb.";
+  for (const std::string& made :
+       {"csrc.model\nGPT\n)\x81"s, "csrc.model\nGPT\nq\x00)\x81"s, "\x8c\x09src.model\x8c\x03GPT\x93\x94)\x81"s,
+        "ccopyreg\n_reconstructor\n(csrc.model\nGPT\ncbuiltins\nobject\nNtR"s,
+        "(X\x06\x00\x00\x00modulecsrc.model\nGPT\nX\x00\x00\x00\x00X\x00\x00\x00\x00tQ)\x81"s}) {
+    CAPTURE(made);
+    const std::string bytes = made + attributes;  // texts point into the bytes, so these must stay
+    const PickleGraph graph = parse(bytes, true);
+    const auto* object = graph.get<PickleObject>(graph.top);
+    REQUIRE(object != nullptr);
+    CHECK(graph.get<PickleClass>(object->type)->module == "src.model");
+    CHECK(graph.get<PickleClass>(object->type)->name == "GPT");
+    REQUIRE(object->state.has_value());
+    CHECK(graph.get<PickleDict>(*object->state)->items.size() == 2);
+    CHECK_THROWS_AS(parse(bytes), UnsupportedError);
+  }
+}
+
+TEST_CASE("a class outside of the list is good for objects without arguments and nothing else") {
+  struct Case {
+    std::string bytes, phrase;
+  };
+  for (const Case& each :
+       {Case{"cos\nsystem\n.", "global 'os.system' is not allowed"},
+        Case{"cos\nsystem\nq\x00."s, "global 'os.system' is not allowed"},
+        Case{"cos\nsystem\n)R.", "global 'os.system' is not allowed"},
+        Case{"cos\nsystem\nK\x01\x85\x81."s, "global 'os.system' is not allowed"},
+        Case{"cos\nsystem\nq\x00)\x81h\x00K\x01\x85R."s, "calls 'os.system'"},
+        Case{"cos\nsystem\nq\x00)\x81h\x00K\x01\x85\x81."s, "calls 'os.system'"},
+        Case{"cos\nsystem\nq\x00)\x81h\x00)R."s, "calls 'os.system'"},
+        Case{"cos\nsystem\nq\x00)\x81h\x00}b."s, "sets attributes"}, Case{"cos\nsystem\n)\x81)R.", "needs a global"},
+        Case{"cos\nsystem\n)\x81K\x01"s + "a.", "no list"},
+        Case{"ccopyreg\n_reconstructor\n(cos\nsystem\ntR.", "an object without a class"},
+        Case{"ccopyreg\n_reconstructor\n(cbuiltins\nobject\nNNtR.", "an object without a class"},
+        Case{"ccopyreg\n_reconstructor\n(cbuiltins\nobject\ncos\nsystem\nNtR.", "'os.system'"}}) {
+    CAPTURE(each.bytes);
+    CHECK_THROWS_WITH_AS(parse(each.bytes, true), doctest::Contains(each.phrase.c_str()), FormatError);
+  }
+}
+
 TEST_CASE("memo slots and lengths are in proportion to the file") {
   CHECK_THROWS_WITH_AS(parse("Nr\xff\xff\xff\xff."s), doctest::Contains("slot 4294967295"), FormatError);
   CHECK_THROWS_WITH_AS(parse("h\x07."s), doctest::Contains("never stored"), FormatError);
@@ -123,7 +169,7 @@ TEST_CASE("random opcodes give a graph or an error") {
     }
     CAPTURE(i);
     try {
-      const PickleGraph graph = parse(bytes);
+      const PickleGraph graph = parse(bytes, i % 2 == 0);
       REQUIRE(graph.top < graph.values.size());
       ++n_graphs;
     } catch (const Error&) {

@@ -10,6 +10,8 @@ using namespace std::string_literals;
 
 namespace {
 
+using Names = std::vector<std::string>;
+
 Checkpoint read_bytes(const std::string& bytes, const OpenOptions& options = {}) {
   const TemporaryFile file(".pth");
   write_file(file.path(), bytes);
@@ -40,7 +42,41 @@ std::vector<float> values_of(const TensorView& tensor) {
   return {values.begin(), values.end()};
 }
 
+/// torch.nn.Module as pickled: an object whose attributes are these three dictionaries and others.
+std::string pickled_module(const std::string& parameters, const std::string& buffers, const std::string& modules,
+                           const std::string& more = "") {
+  return pickled_global("some.module", "Class") + ")\x81}(" + pickled_text("training") + "\x88" +
+         pickled_text("_parameters") + parameters + pickled_text("_buffers") + buffers + pickled_text("_modules") +
+         modules + more + "ub";
+}
+
+/// The tensor [i].
+std::string pickled_number(int i) { return pickled_tensor("FloatStorage", "0", 12, i, {1}, {1}); }
+
+Names names_of(const Checkpoint& checkpoint) {
+  Names names;
+  for (const auto& entry : checkpoint.entries()) names.push_back(entry.name);
+  return names;
+}
+
 Checkpoint read_shared(const std::string& name) { return read_pth(map(shared_file(name))); }
+
+/// `narrow` holds the tensors of `wide`, rounded to the type.
+void check_rounded(const Checkpoint& narrow, const Checkpoint& wide, DType dtype) {
+  CHECK(narrow.entries().size() == wide.entries().size());
+  for (const auto& entry : wide.entries()) {
+    CAPTURE(entry.name);
+    const TensorView& other = narrow.at(entry.name);
+    REQUIRE(other.shape == entry.tensor.shape);
+    REQUIRE(other.dtype == dtype);
+    const auto values = read_all<float>(entry.tensor);
+    const auto rounded = read_all<float>(other);
+    for (Index i = 0; i < values.size(); ++i) {
+      REQUIRE(rounded[i] ==
+              (dtype == DType::f16 ? f16_to_f32(f32_to_f16(values[i])) : bf16_to_f32(f32_to_bf16(values[i]))));
+    }
+  }
+}
 
 }  // namespace
 
@@ -127,6 +163,69 @@ TEST_CASE("what is no dictionary of tensors is refused") {
                        doctest::Contains("'x': the name occurs twice"), FormatError);
 }
 
+TEST_CASE("a list of tensors is named by position") {
+  for (const std::string& list :
+       {"](" + pickled_number(3) + pickled_number(5) + "e", pickled_number(3) + pickled_number(5) + "\x86"}) {
+    const Checkpoint checkpoint = read_bytes(zip_with(list));
+    CHECK(names_of(checkpoint) == Names{"0", "1"});
+    CHECK(values_of(checkpoint.at("1")) == std::vector<float>{5});
+  }
+  for (const std::string& other : {"N"s, "}"s, "K\x01"s, "]"s}) {
+    CHECK_THROWS_WITH_AS(read_bytes(zip_with("](" + pickled_number(3) + other + "e")),
+                         doctest::Contains("entry 1 of the pickled list: is no tensor"), FormatError);
+  }
+}
+
+TEST_CASE("a module gives the names of its state dict") {
+  const std::string set = pickled_text("_non_persistent_buffers_set");
+  const std::string buffers = "}(" + pickled_text("b") + pickled_number(2) + pickled_text("hidden") + "Nu";
+  const std::string leaf = pickled_module(dict_of("w", pickled_number(1)) + pickled_text("bias") + "Ns", buffers, "}");
+  for (const std::string& hidden : {"\x8f(" + pickled_text("hidden") + "\x90",
+                                    pickled_global("__builtin__", "set") + "](" + pickled_text("hidden") + "e\x85R"}) {
+    const std::string own = dict_of("hidden", pickled_number(3)) + pickled_text("mask") + pickled_number(4) + "s";
+    const std::string modules = "}(" + pickled_text("0") + leaf + pickled_text("none") + "N" + pickled_text("1") +
+                                pickled_module("}", "}", dict_of("a", leaf)) + "u";
+    const Checkpoint checkpoint =
+        read_bytes(zip_with(pickled_module(dict_of("top", pickled_number(5)), own, modules, set + hidden)));
+    CHECK(names_of(checkpoint) == Names{"top", "mask", "0.w", "0.b", "1.a.w", "1.a.b"});
+    CHECK(values_of(checkpoint.at("1.a.b")) == std::vector<float>{2});
+  }
+}
+
+TEST_CASE("what is no module of tensors is refused") {
+  const std::string tensors = dict_of("w", pickled_number(1));
+  struct Case {
+    std::string module, phrase;
+  };
+  for (const Case& each :
+       {Case{pickled_global("some.module", "Class") + ")\x81}b", "found an object of class 'some.module.Class'"},
+        Case{pickled_global("some.module", "Class") + ")\x81", "found an object of class 'some.module.Class'"},
+        Case{pickled_global("some.module", "Class") + ")\x81Nb", "found an object of class 'some.module.Class'"},
+        Case{pickled_module(dict_of("w", "K\x01"), "}", "}"), "'w': is neither a tensor nor None"},
+        Case{pickled_module(tensors, dict_of("b", "}"), "}"), "'b': is neither a tensor nor None"},
+        Case{pickled_module("}", "}", dict_of("m", tensors)), "module 'm': is neither a module nor None"},
+        Case{pickled_module("}", "}", dict_of(std::string(1025, 'm'), pickled_module(tensors, "}", "}"))),
+             "names that are too long"}}) {
+    CAPTURE(each.phrase);
+    CHECK_THROWS_WITH_AS(read_bytes(zip_with(each.module)), doctest::Contains(each.phrase.c_str()), FormatError);
+  }
+  CHECK_THROWS_WITH_AS(read_bytes(zip_with(pickled_module("}", "}", "}"))), doctest::Contains("without parameters"),
+                       UnsupportedError);
+}
+
+TEST_CASE("modules that contain each other end") {
+  // Memo slot 0 is the module itself.
+  const std::string self = pickled_global("some.module", "Class") + ")\x81q\x00}("s + pickled_text("_parameters") +
+                           "}" + pickled_text("_modules") + dict_of("m", "h\x00"s) + "ub";
+  CHECK_THROWS_WITH_AS(read_bytes(zip_with(self)), doctest::Contains("is nested too deeply"), FormatError);
+  // Each module contains the one before twice: 2^40 paths.
+  std::string doubled = pickled_module("}", "}", "}") + "q\x00"s;
+  for (int i = 0; i < 40; ++i) {
+    doubled += pickled_module("}", "}", dict_of("a", "h\x00"s) + pickled_text("b") + "h\x00s"s) + "q\x00"s;
+  }
+  CHECK_THROWS_WITH_AS(read_bytes(zip_with(doubled)), doctest::Contains("has more parts than any model"), FormatError);
+}
+
 TEST_CASE("the archive must be one checkpoint, little-endian and undamaged") {
   const std::string pickle = dict_of("x", pickled_tensor("FloatStorage", "0", 12, 0, {12}, {1}));
   CHECK_NOTHROW(read_bytes(zip_with(pickle, {{.name = "any/byteorder", .data = "little"}})));
@@ -175,19 +274,7 @@ TEST_CASE("v4 in fp16 and bf16 is v4 in fp32, rounded") {
   for (const DType dtype : {DType::f16, DType::bf16}) {
     const Checkpoint narrow =
         read_shared(dtype == DType::f16 ? "testdata/models/v4/v4-fp16.pth" : "testdata/models/v4/v4-bf16.pth");
-    CHECK(narrow.entries().size() == wide.entries().size());
-    for (const auto& entry : wide.entries()) {
-      CAPTURE(entry.name);
-      const TensorView& other = narrow.at(entry.name);
-      REQUIRE(other.shape == entry.tensor.shape);
-      REQUIRE(other.dtype == dtype);
-      const auto values = read_all<float>(entry.tensor);
-      const auto rounded = read_all<float>(other);
-      for (Index i = 0; i < values.size(); ++i) {
-        REQUIRE(rounded[i] ==
-                (dtype == DType::f16 ? f16_to_f32(f32_to_f16(values[i])) : bf16_to_f32(f32_to_bf16(values[i]))));
-      }
-    }
+    check_rounded(narrow, wide, dtype);
   }
 }
 
@@ -227,15 +314,33 @@ TEST_CASE("a v7 model in every PyTorch form") {
     CAPTURE(name);
     check_same(read_shared("spec/golden/formats/v7_"s + name + ".pth"), expected);
   }
-  for (const std::string name : {"zip_fp16", "zip_bf16"}) {
-    CHECK(read_shared("spec/golden/formats/v7_"s + name + ".pth").entries().size() == expected.entries().size());
+  for (const DType dtype : {DType::f16, DType::bf16}) {
+    const std::string name = dtype == DType::f16 ? "zip_fp16" : "zip_bf16";
+    check_rounded(read_shared("spec/golden/formats/v7_" + name + ".pth"), expected, dtype);
   }
 }
 
-TEST_CASE("whole modules and foreign globals are refused") {
+TEST_CASE("files that belong to a model are opened") {
   RWKV_NEEDS_SHARED();
-  CHECK_THROWS_WITH_AS(read_shared("spec/golden/formats/v1_late_whole_module.pth"),
-                       doctest::Contains("whole pickled module"), UnsupportedError);
+  const Checkpoint state = read_shared("spec/golden/formats/v7_time_state.pth");
+  CHECK(state.at("blocks.0.att.time_state").shape == Shape{2, 16, 16});
+  CHECK(state.entries().size() == 3);
+  const Checkpoint lora = read_shared("spec/golden/formats/v7_lora.pth");
+  CHECK(lora.at("blocks.0.att.key.lora_A").shape == Shape{4, 32});
+}
+
+TEST_CASE("a whole module of the first RWKV holds the tensors of its state dict") {
+  RWKV_NEEDS_SHARED();
+  const Checkpoint expected = read_safetensors(map(shared_file("spec/golden/models/v1_late.safetensors")));
+  check_same(read_shared("spec/golden/formats/v1_late_whole_module.pth"), expected);
+  CHECK_THROWS_WITH_AS(
+      read_pth(map(shared_file("spec/golden/formats/v1_late_whole_module.pth")), {.allow_pickled_modules = false}),
+      doctest::Contains("holds a whole pickled module, an object of class 'torch.nn.modules.module.Module'"),
+      UnsupportedError);
+}
+
+TEST_CASE("foreign globals are refused") {
+  RWKV_NEEDS_SHARED();
   CHECK_THROWS_WITH_AS(read_shared("spec/golden/formats/refuse_global.pth"), doctest::Contains("'builtins.print'"),
                        FormatError);
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/dtype.hpp"
@@ -134,6 +135,49 @@ template <class Scalar>
     case DType::f64: return static_cast<Scalar>(detail::load_unaligned<double>(data + 8 * i));
     default: return std::numeric_limits<Scalar>::quiet_NaN();  // not a real type: callers check info(dtype).is_real
   }
+}
+
+namespace detail {
+
+/// Strided elements, copied into row-major order. Strides count elements, and all elements are there; types of blocks
+/// have no strides.
+[[nodiscard]] inline TensorView gather(DType dtype, const Shape& shape, const Shape& strides, const std::byte* first) {
+  const auto buffer = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, shape).value());
+  const Index width = info(dtype).block_bytes;
+  std::array<Index, Shape::max_rank> position{};
+  Index source = 0;
+  for (Index i = 0; i < buffer->size(); i += width) {
+    std::memcpy(buffer->data() + i, first + source * width, static_cast<std::size_t>(width));
+    for (Index axis = shape.rank(); axis-- > 0;) {
+      auto& index = position[static_cast<std::size_t>(axis)];
+      source += strides[axis];
+      if (++index < shape[axis]) break;
+      source -= shape[axis] * strides[axis];
+      index = 0;
+    }
+  }
+  return {dtype, shape, buffer->data(), buffer};
+}
+
+}  // namespace detail
+
+/// A copy with the last two axes exchanged, in the type of the tensor: the transposed matrix, or a stack of them.
+/// Throws ArgumentError if the tensor has fewer than two axes, or is stored in blocks.
+[[nodiscard]] inline TensorView transposed(const TensorView& tensor) {
+  const auto rank = static_cast<std::size_t>(tensor.shape.rank());
+  if (rank < 2 || info(tensor.dtype).block_elements != 1) {
+    throw ArgumentError({.item = "transposed",
+                         .expected = "two or more axes of single numbers",
+                         .found = std::string(name(tensor.dtype)) + " " + to_string(tensor.shape)});
+  }
+  std::array<Index, Shape::max_rank> shape{}, strides{};
+  std::copy(tensor.shape.begin(), tensor.shape.end(), shape.begin());
+  Index stride = tensor.n_elements() == 0 ? 0 : 1;  // the strides of nothing mean nothing, and may not fit
+  for (std::size_t axis = rank; axis-- > 0; stride *= shape[axis]) strides[axis] = stride;
+  std::swap(shape[rank - 1], shape[rank - 2]);
+  std::swap(strides[rank - 1], strides[rank - 2]);
+  return detail::gather(tensor.dtype, Shape(std::span<const Index>(shape).first(rank)),
+                        Shape(std::span<const Index>(strides).first(rank)), tensor.data);
 }
 
 /// All elements of a tensor of real numbers, in row-major order.

@@ -72,6 +72,19 @@ public:
     throw ModelError({.path = path_, .item = tensor_item(name), .problem = "is missing"});
   }
 
+  /// The checkpoint with every entry replaced by what `change` makes of it: Entry(Entry).
+  /// Throws FormatError as `add` does.
+  template <class Change>
+  [[nodiscard]] Checkpoint transformed(Change&& change) const {
+    Checkpoint result(path_);
+    result.metadata_ = metadata_;
+    for (const Entry& entry : entries_) {
+      Entry changed = change(entry);
+      result.add(std::move(changed.name), std::move(changed.tensor));
+    }
+    return result;
+  }
+
 private:
   std::string path_;
   std::vector<Entry> entries_;
@@ -84,6 +97,10 @@ struct OpenOptions {
   /// Compare the CRC-32 of every record of a `.pth` with its data. This reads the whole file once; turn it off to start
   /// sooner, or for files written with `torch.serialization.set_crc32_options(False)`.
   bool verify_checksums = true;
+
+  /// Read the tensors of a `.pth` that holds a whole module, as `torch.save(model)` writes it. Its classes are names
+  /// only: nothing is imported or run.
+  bool allow_pickled_modules = true;
 };
 
 RWKV_NAMESPACE_END

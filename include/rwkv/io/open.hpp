@@ -15,6 +15,7 @@
 #include "rwkv/io/pth.hpp"
 #include "rwkv/io/rwkvcpp.hpp"
 #include "rwkv/io/safetensors.hpp"
+#include "rwkv/io/web_rwkv.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -95,16 +96,13 @@ inline constexpr ForeignFile foreign_files[] = {
   refuse_as(path, "a file of no known format", "Known are PyTorch (.pth), safetensors and rwkv.cpp (.bin).");
 }
 
-[[nodiscard]] inline Checkpoint read_any(const std::shared_ptr<const MappedFile>& file, const OpenOptions& options) {
-  const std::string_view bytes = as_text(file->bytes());
-  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with(legacy_pth_magic)) return read_pth(file, options);
-  if (bytes.starts_with("fmgg")) return read_rwkvcpp(file);
-  // Before the header of a safetensors file stands its length, a number of 64 bits: too large if it reads as text.
+/// Whether the file begins as safetensors files do: with the length of the header, a number of 64 bits that would be
+/// too large if it read as text, and the header.
+[[nodiscard]] inline bool is_safetensors(std::string_view bytes) {
   const std::string_view length = bytes.substr(0, 8);
   const bool is_number =
       std::any_of(length.begin(), length.end(), [](char c) { return is_control(c) || (c & 0x80) != 0; });
-  if (is_number && bytes.substr(length.size()).starts_with('{')) return read_safetensors(file);
-  refuse_file(file->path(), bytes);
+  return is_number && bytes.substr(length.size()).starts_with('{');
 }
 
 /// The prefix that wrappers of PyTorch put before all names of a model, or "".
@@ -132,25 +130,30 @@ inline constexpr ForeignFile foreign_files[] = {
 /// The checkpoint with the names of the model itself: without "module.", "_orig_mod." and the like.
 [[nodiscard]] inline Checkpoint strip_prefixes(Checkpoint checkpoint) {
   for (std::string_view prefix = common_prefix(checkpoint); !prefix.empty(); prefix = common_prefix(checkpoint)) {
-    Checkpoint stripped(checkpoint.path());
-    stripped.metadata() = std::move(checkpoint.metadata());
-    for (const auto& [name, tensor] : checkpoint.entries()) {
-      stripped.add(name.starts_with(prefix) ? name.substr(prefix.size()) : name, tensor);
-    }
-    checkpoint = std::move(stripped);
+    checkpoint = checkpoint.transformed([prefix](Checkpoint::Entry entry) {
+      if (entry.name.starts_with(prefix)) entry.name.erase(0, prefix.size());
+      return entry;
+    });
   }
   return checkpoint;
 }
 
 }  // namespace detail
 
-/// Opens a PyTorch (zip or legacy), safetensors or rwkv.cpp file and gives its tensors, with the prefixes removed that
-/// training frameworks put before every name.
+/// Opens a PyTorch (zip or legacy), safetensors or rwkv.cpp file and gives its tensors as the official files have them:
+/// without the prefixes that training frameworks put before every name, and without what converters changed.
 ///
 /// Throws IoError if the file cannot be read, FormatError if it is damaged or no model (and says what it is),
 /// UnsupportedError if it may be a model but is not read yet.
 [[nodiscard]] inline Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options = {}) {
-  return detail::strip_prefixes(detail::read_any(std::make_shared<const MappedFile>(path), options));
+  const auto file = std::make_shared<const MappedFile>(path);
+  const std::string_view bytes = as_text(file->bytes());
+  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with(detail::legacy_pth_magic)) {
+    return detail::strip_prefixes(read_pth(file, options));
+  }
+  if (bytes.starts_with("fmgg")) return read_rwkvcpp(file);
+  if (detail::is_safetensors(bytes)) return detail::from_web_rwkv(detail::strip_prefixes(read_safetensors(file)));
+  detail::refuse_file(path, bytes);
 }
 
 RWKV_NAMESPACE_END

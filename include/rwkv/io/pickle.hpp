@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,12 +25,12 @@ RWKV_NAMESPACE_BEGIN
 using PickleRef = std::uint32_t;
 
 struct PickleNone {};
-struct PickleOther {};  ///< bytes, sets, integers of more than 64 bits: known, but of no use for tensors
+struct PickleOther {};  ///< bytes, integers of more than 64 bits: known, but of no use for tensors
 struct PickleTuple {
   std::vector<PickleRef> items;
 };
 struct PickleList {
-  std::vector<PickleRef> items;
+  std::vector<PickleRef> items;  ///< also those of a set
 };
 struct PickleDict {
   std::vector<PickleRef> items;  ///< key, value, key, value, ...
@@ -44,8 +45,16 @@ struct PickleCall {
 struct PicklePersistent {
   PickleRef id;  ///< what stands for an object outside of the pickle
 };
-using PickleValue = std::variant<PickleNone, PickleOther, bool, std::int64_t, double, std::string_view, PickleTuple,
-                                 PickleList, PickleDict, PickleGlobal, PickleCall, PicklePersistent>;
+struct PickleClass {
+  std::string_view module, name;  ///< of a class outside of the allowed globals; it is not imported
+};
+struct PickleObject {
+  PickleRef type;                  ///< a PickleClass, of which this would be an instance; it is not made
+  std::optional<PickleRef> state;  ///< its attributes, mostly a dictionary
+};
+using PickleValue =
+    std::variant<PickleNone, PickleOther, bool, std::int64_t, double, std::string_view, PickleTuple, PickleList,
+                 PickleDict, PickleGlobal, PickleCall, PicklePersistent, PickleClass, PickleObject>;
 
 /// The values of a pickle. Texts point into the bytes it was read from.
 struct PickleGraph {
@@ -67,11 +76,29 @@ struct PickleAllowed {
 
 namespace detail {
 
+/// 'module.name', for messages.
+[[nodiscard]] inline std::string class_in_quotes(const PickleClass& type) {
+  constexpr std::size_t max_shown = 100;
+  return in_quotes(std::string(type.module.substr(0, max_shown)) + "." + std::string(type.name.substr(0, max_shown)));
+}
+
+/// What `torch.save(module)` writes, where that is not wanted or cannot be used.
+[[noreturn]] inline void refuse_pickled_module(std::string_view path, const PickleClass& type, std::string problem) {
+  throw UnsupportedError(
+      {.path = std::string(path),
+       .problem = "holds a whole pickled module, an object of class " + class_in_quotes(type) + std::move(problem),
+       .expected = "a dictionary of tensors",
+       .hint = "Load it where its class is known and save model.state_dict() instead."});
+}
+
 /// The stack machine of Python's `pickletools`, for the opcodes that PyTorch writes.
 class PickleMachine {
 public:
-  PickleMachine(ByteReader& input, std::span<const PickleAllowed> allowed, std::uint64_t max_bytes)
-      : input_(input), allowed_(allowed), max_values_(std::min<std::uint64_t>(max_bytes / value_bytes, never_stored)) {}
+  PickleMachine(ByteReader& input, std::span<const PickleAllowed> allowed, std::uint64_t max_bytes, bool allow_objects)
+      : input_(input),
+        allowed_(allowed),
+        max_values_(std::min<std::uint64_t>(max_bytes / value_bytes, never_stored)),
+        allow_objects_(allow_objects) {}
 
   [[nodiscard]] PickleGraph run() {
     while (true) {
@@ -113,7 +140,7 @@ private:
       case ')': push(PickleTuple{}); break;                                 // EMPTY_TUPLE
       case ']': push(PickleList{}); break;                                  // EMPTY_LIST
       case '}': push(PickleDict{}); break;                                  // EMPTY_DICT
-      case 0x8f: push(PickleOther{}); break;                                // EMPTY_SET
+      case 0x8f: push(PickleList{}); break;                                 // EMPTY_SET
       case 0x85: push(PickleTuple{pop_last(1)}); break;                     // TUPLE1
       case 0x86: push(PickleTuple{pop_last(2)}); break;                     // TUPLE2
       case 0x87: push(PickleTuple{pop_last(3)}); break;                     // TUPLE3
@@ -122,10 +149,10 @@ private:
       case 'e': append(pop_to_mark()); break;                               // APPENDS
       case 's': set_items(pop_last(2)); break;                              // SETITEM
       case 'u': set_items(pop_to_mark()); break;                            // SETITEMS
-      case 0x90: add_items(); break;                                        // ADDITEMS
+      case 0x90: append(pop_to_mark()); break;                              // ADDITEMS
       case 'c': read_global(); break;                                       // GLOBAL
       case 0x93: pop_global(); break;                                       // STACK_GLOBAL
-      case 'Q': push(PicklePersistent{pop()}); break;                       // BINPERSID
+      case 'Q': push_persistent(); break;                                   // BINPERSID
       case 'R':                                                             // REDUCE
       case 0x81: reduce(); break;                                           // NEWOBJ: the same for a class
       case 'b': build(); break;                                             // BUILD
@@ -236,11 +263,6 @@ private:
     dict->items.insert(dict->items.end(), items.begin(), items.end());
   }
 
-  void add_items() {
-    const auto items = pop_to_mark();
-    if (!std::holds_alternative<PickleOther>(top())) fail("adds items to something that is no set");
-  }
-
   [[nodiscard]] std::string_view read_line() {
     const auto rest = input_.rest();
     const auto end = std::find(rest.begin(), rest.end(), std::byte{'\n'});
@@ -269,22 +291,22 @@ private:
         return push(PickleGlobal{each.name});
       }
     }
-    const std::string text = in_quotes(std::string(module.substr(0, 200)) + "." + std::string(name.substr(0, 200)));
-    if (is_module_class()) {
-      throw UnsupportedError({.path = std::string(input_.path()),
-                              .item = std::string(input_.item()),
-                              .problem = "holds a whole pickled module, an object of class " + text,
-                              .expected = "a dictionary of tensors",
-                              .hint = "Load it where its class is known and save model.state_dict() instead."});
-    }
-    fail("global " + text + " is not allowed, a checkpoint needs tensors only");
+    const PickleClass type{module, name};
+    if (!is_class_position())
+      fail("global " + class_in_quotes(type) + " is not allowed, a checkpoint needs tensors only");
+    if (!allow_objects_) refuse_pickled_module(input_.path(), type, "");
+    push(type);
   }
 
-  /// What `torch.save(module)` looks like where it names its class: the class is instantiated without arguments by
-  /// NEWOBJ, or (legacy files) it follows the text 'module'. Used for the message only: both are refused.
-  [[nodiscard]] bool is_module_class() const {
-    const auto* const before = stack_.empty() ? nullptr : graph_.get<std::string_view>(stack_.back());
-    if (before != nullptr && *before == "module") return true;
+  /// Where pickles of objects name a class: NEWOBJ instantiates it without arguments, `copyreg._reconstructor` takes it
+  /// as its first argument, or (legacy files) it follows the text 'module' in a persistent id.
+  [[nodiscard]] bool is_class_position() const {
+    if (!stack_.empty()) {
+      const auto* const text = graph_.get<std::string_view>(stack_.back());
+      const auto* const global = graph_.get<PickleGlobal>(stack_.back());
+      if (text != nullptr && *text == "module") return true;
+      if (global != nullptr && is_reconstructor(global->name)) return true;
+    }
     auto rest = input_.rest();
     const auto starts_with = [&rest](int code) { return !rest.empty() && std::to_integer<int>(rest[0]) == code; };
     const std::size_t memo_length = starts_with('q') ? 2 : starts_with('r') ? 5 : starts_with(0x94) ? 1 : 0;
@@ -292,24 +314,57 @@ private:
     return rest.size() >= 2 && rest[0] == std::byte{')'} && rest[1] == std::byte{0x81};
   }
 
+  /// _reconstructor(class, object, None) makes an object as NEWOBJ does.
+  [[nodiscard]] static bool is_reconstructor(std::string_view global) noexcept {
+    return global == "copyreg._reconstructor" || global == "copy_reg._reconstructor";
+  }
+
   void reduce() {
     const PickleRef arguments = pop();
     const PickleRef function = pop();
     const auto* const tuple = graph_.get<PickleTuple>(arguments);
+    if (const auto* const type = graph_.get<PickleClass>(function)) {
+      if (opcode_ == 'R' || tuple == nullptr || !tuple->items.empty()) fail("calls " + class_in_quotes(*type));
+      return push(PickleObject{function, {}});
+    }
     const auto* const global = graph_.get<PickleGlobal>(function);
     if (tuple == nullptr || global == nullptr) fail("needs a global and a tuple");
     const bool is_callable = std::any_of(allowed_.begin(), allowed_.end(), [&](const PickleAllowed& each) {
       return each.is_callable && each.name == global->name;
     });
     if (!is_callable) fail("calls " + in_quotes(global->name) + ", which is no function");
+    if (is_reconstructor(global->name)) return reconstruct(*tuple);
     if (global->name != "collections.OrderedDict") return push(PickleCall{global->name, arguments});
     if (!tuple->items.empty()) fail("makes an OrderedDict from arguments");
     push(PickleDict{});
   }
 
+  void reconstruct(const PickleTuple& arguments) {
+    if (arguments.items.size() != 3 || graph_.get<PickleClass>(arguments.items[0]) == nullptr) {
+      fail("makes an object without a class");
+    }
+    push(PickleObject{arguments.items[0], {}});
+  }
+
+  /// Legacy files name a class with its source text, once: ('module', class, file, source).
+  void push_persistent() {
+    const PickleRef id = pop();
+    const auto* const tuple = graph_.get<PickleTuple>(id);
+    if (tuple != nullptr && tuple->items.size() >= 2 && graph_.get<PickleClass>(tuple->items[1]) != nullptr) {
+      const auto* const kind = graph_.get<std::string_view>(tuple->items[0]);
+      if (kind != nullptr && *kind == "module") return stack_.push_back(tuple->items[1]);
+    }
+    push(PicklePersistent{id});
+  }
+
+  /// Sets the attributes of the object below. Those of a dictionary, such as `_metadata`, do not matter.
   void build() {
-    pop();  // the attributes of the object below, such as `_metadata` of a state dict
-    if (!std::holds_alternative<PickleDict>(top())) fail("sets attributes of something that is no dictionary");
+    const PickleRef state = pop();
+    if (auto* const object = std::get_if<PickleObject>(&top())) {
+      object->state = state;
+    } else if (!std::holds_alternative<PickleDict>(top())) {
+      fail("sets attributes of something that has none");
+    }
   }
 
   void memoize(std::uint32_t slot) {
@@ -330,6 +385,7 @@ private:
   ByteReader& input_;
   std::span<const PickleAllowed> allowed_;
   std::uint64_t max_values_;
+  bool allow_objects_;
   PickleGraph graph_;
   std::vector<PickleRef> stack_;
   std::vector<std::size_t> marks_;  // how high the stack was
@@ -344,11 +400,14 @@ private:
 /// (Python's `pickletools` describes them all); `allowed` are the globals the pickle may name. The graph takes about
 /// `max_bytes` of memory at most. Nothing recurses, whatever the depth of the graph.
 ///
+/// With `allow_objects` the pickle may also name other classes where an object of them is made without arguments, as
+/// `torch.save(module)` does. Such an object is a PickleObject and nothing else: its name and its attributes.
+///
 /// Throws FormatError if the pickle is not well-formed, uses another opcode or names another global, with its position;
-/// UnsupportedError if it holds a whole module, as `torch.save(module)` writes.
+/// UnsupportedError if it holds an object and may not.
 [[nodiscard]] inline PickleGraph read_pickle(ByteReader& input, std::span<const PickleAllowed> allowed,
-                                             std::uint64_t max_bytes) {
-  return detail::PickleMachine(input, allowed, max_bytes).run();
+                                             std::uint64_t max_bytes, bool allow_objects = false) {
+  return detail::PickleMachine(input, allowed, max_bytes, allow_objects).run();
 }
 
 RWKV_NAMESPACE_END

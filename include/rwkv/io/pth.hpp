@@ -69,7 +69,7 @@ inline constexpr std::string_view legacy_pth_magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c
 
   const ZipEntry& pickle = *archive.find(root + "data.pkl");
   ByteReader input(file->path(), "data.pkl", archive.stored(pickle));
-  const PickleGraph graph = read_pickle(input, torch_globals, max_pickle_bytes(*file));
+  const PickleGraph graph = read_pickle(input, torch_globals, max_pickle_bytes(*file), options.allow_pickled_modules);
   const auto find_storage = [&](std::string_view key) -> std::optional<std::span<const std::byte>> {
     const ZipEntry* const entry = archive.find(root + "data/" + std::string(key));
     if (entry == nullptr) return std::nullopt;
@@ -124,7 +124,8 @@ using LegacyStorages = std::map<std::string_view, std::span<const std::byte>>;
 }
 
 /// The file is five pickles (magic number, protocol, system, object, keys of storages), then the storages.
-[[nodiscard]] inline Checkpoint read_pth_legacy(const std::shared_ptr<const MappedFile>& file) {
+[[nodiscard]] inline Checkpoint read_pth_legacy(const std::shared_ptr<const MappedFile>& file,
+                                                const OpenOptions& options) {
   const std::string& path = file->path();
   const std::uint64_t limit = max_pickle_bytes(*file);
   ByteReader input(path, "legacy checkpoint", file->bytes());
@@ -134,7 +135,7 @@ using LegacyStorages = std::map<std::string_view, std::span<const std::byte>>;
     throw FormatError({.path = path, .item = "legacy checkpoint", .expected = "protocol version 1001"});
   }
   check_legacy_system(path, read_pickle(input, {}, limit));
-  const PickleGraph graph = read_pickle(input, torch_globals, limit);
+  const PickleGraph graph = read_pickle(input, torch_globals, limit, options.allow_pickled_modules);
   const PickleGraph key_graph = read_pickle(input, {}, limit);
 
   const LegacyStorages storages = read_legacy_storages(path, graph, key_graph, input);
@@ -149,15 +150,16 @@ using LegacyStorages = std::map<std::string_view, std::span<const std::byte>>;
 }  // namespace detail
 
 /// Reads a PyTorch checkpoint: a dictionary of tensors, also inside the dictionaries that training frameworks write
-/// around it. The pickle is read as data; nothing in it runs. Tensors stay in the mapped file, except those with
-/// strides that are not row-major, which are copied. Values that are no tensors are left out.
+/// around it; a whole module, under the names of its state_dict(); or a list of tensors, named "0", "1", ... The pickle
+/// is read as data; nothing in it runs. Tensors stay in the mapped file, except those with strides that are not
+/// row-major, which are copied. Values that are no tensors are left out of dictionaries.
 ///
 /// The formats are those of torch.save in torch/serialization.py (PyTorch 1.6 and later; `_legacy_save` before).
-/// Throws FormatError if the file is damaged or hostile, UnsupportedError for whole pickled modules, TorchScript,
+/// Throws FormatError if the file is damaged or hostile, UnsupportedError for TorchScript,
 /// compressed entries and big-endian files.
 [[nodiscard]] inline Checkpoint read_pth(std::shared_ptr<const MappedFile> file, const OpenOptions& options = {}) {
   const bool is_legacy = as_text(file->bytes()).starts_with(detail::legacy_pth_magic);
-  return is_legacy ? detail::read_pth_legacy(file) : detail::read_pth_zip(file, options);
+  return is_legacy ? detail::read_pth_legacy(file, options) : detail::read_pth_zip(file, options);
 }
 
 RWKV_NAMESPACE_END

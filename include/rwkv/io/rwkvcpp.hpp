@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "rwkv/core/mapped_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/rwkvcpp_official.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -137,54 +137,22 @@ inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& 
   }
 }
 
-/// RWKV-4 files hold x = -exp(time_decay), rounded to the type of the file. The logarithm is kept in double precision,
-/// so that its exponential is x again when it is rounded to float; 0 becomes minus infinity.
-[[nodiscard]] inline TensorView restore_v4_decay(const std::string& path, const std::string& name,
-                                                 const TensorView& tensor) {
-  Buffer<double> values = read_all<double>(tensor);
-  for (double& value : values) {
-    if (value > 0) {
-      throw FormatError({.path = path,
-                         .item = tensor_item(name),
-                         .expected = "-exp(time_decay), not above 0",
-                         .found = "a positive number"});
-    }
-    value = std::log(-value);
-  }
-  return make_tensor<double>(DType::f64, tensor.shape, std::as_const(values).span());
-}
-
 }  // namespace detail
 
-/// Reads a model file of rwkv.cpp, types F32 and F16. The tensors stay in the mapped file, at any alignment; of RWKV-4
-/// files `time_decay` gets its official value back.
+/// Reads a model file of rwkv.cpp, types F32 and F16, and gives the tensors of the official checkpoint it was made
+/// from: what the converter of rwkv.cpp changed is undone. Most tensors stay in the mapped file, at any alignment.
+/// Vectors
+/// `.time_*` may have lost axes of length 1; decays, and the bonuses of RWKV-5.0, are f64 (see RwkvCppOfficial).
 ///
-/// The converter of rwkv.cpp also changes RWKV-5, 6 and 7: it takes exponentials, transposes the low-rank matrices and
-/// joins the mixing vectors of RWKV-7. That is not undone yet: metadata "rwkv.cpp.raw" is "true" for such a file, and
-/// its tensors are those of the file.
-///
-/// Throws FormatError if the file is damaged or its header contradicts its tensors; UnsupportedError if it is
-/// quantised.
+/// Throws FormatError if the file is damaged, its header contradicts its tensors, or the converter cannot have made
+/// them; UnsupportedError if it is quantised.
 [[nodiscard]] inline Checkpoint read_rwkvcpp(std::shared_ptr<const MappedFile> file) {
   ByteReader reader(file->path(), "rwkv.cpp file", file->bytes());
   const detail::RwkvCppHeader header = detail::read_rwkvcpp_header(reader);
   Checkpoint stored(file->path());
   while (!reader.rest().empty()) detail::read_rwkvcpp_tensor(reader, file, stored);
   detail::check_rwkvcpp_header(header, stored);
-
-  const bool is_v4 = std::none_of(stored.entries().begin(), stored.entries().end(), [](const Checkpoint::Entry& entry) {
-    const std::string_view name = entry.name;
-    return name.ends_with(".ln_x.weight") || name.ends_with(".time_maa_x") || name.ends_with(".r_k");
-  });
-  if (!is_v4) {
-    stored.metadata()["rwkv.cpp.raw"] = "true";
-    return stored;
-  }
-  Checkpoint restored(file->path());
-  for (const auto& [name, tensor] : stored.entries()) {
-    restored.add(name, name.ends_with(".time_decay") ? detail::restore_v4_decay(file->path(), name, tensor) : tensor);
-  }
-  return restored;
+  return detail::RwkvCppOfficial(stored).read();
 }
 
 RWKV_NAMESPACE_END

@@ -4,31 +4,36 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/mapped_file.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/pickle.hpp"
+#include "rwkv/io/torch_object.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 namespace detail {
 
-/// All that the pickle of a state dict names.
+/// All that the pickle of a state dict names, and what the pickle of a module names besides its classes.
 inline constexpr PickleAllowed torch_globals[] = {
     {"collections.OrderedDict", true},
     {"torch._utils._rebuild_tensor_v2", true},
     {"torch._utils._rebuild_parameter", true},
     {"torch.Size", true},
+    {"copy_reg._reconstructor", true},
+    {"copyreg._reconstructor", true},
+    {"__builtin__.set", true},
+    {"builtins.set", true},
+    {"__builtin__.object"},
+    {"builtins.object"},
     {"torch.FloatStorage"},
     {"torch.HalfStorage"},
     {"torch.BFloat16Storage"},
@@ -97,25 +102,6 @@ struct TorchStorage {
   return {*dtype, *key, *n_elements, *n_bytes};
 }
 
-/// Strided elements, copied into row-major order. Everything was checked before; axes of length 1 have stride 0.
-[[nodiscard]] inline TensorView gather(DType dtype, const Shape& shape, const Shape& strides, const std::byte* first) {
-  const auto buffer = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, shape).value());
-  const Index width = info(dtype).block_bytes;
-  std::array<Index, Shape::max_rank> position{};
-  Index source = 0;
-  for (Index i = 0; i < buffer->size(); i += width) {
-    std::memcpy(buffer->data() + i, first + source * width, static_cast<std::size_t>(width));
-    for (Index axis = shape.rank(); axis-- > 0;) {
-      auto& index = position[static_cast<std::size_t>(axis)];
-      source += strides[axis];
-      if (++index < shape[axis]) break;
-      source -= shape[axis] * strides[axis];
-      index = 0;
-    }
-  }
-  return {dtype, shape, buffer->data(), buffer};
-}
-
 /// Turns the calls of `_rebuild_tensor_v2` in a pickle into tensors. `FindStorage` gives the bytes that the file has
 /// for a key, or nothing: optional<span<const byte>>(string_view).
 template <class FindStorage>
@@ -124,70 +110,18 @@ public:
   TorchTensors(std::shared_ptr<const MappedFile> file, const PickleGraph& graph, FindStorage find_storage)
       : file_(std::move(file)), graph_(graph), find_storage_(std::move(find_storage)) {}
 
-  /// The tensors of the state dict, in its order; other values are left out.
-  /// Throws FormatError if there is no state dict, or if a tensor does not lie in its storage.
+  /// The tensors of the pickled object, in its order.
+  /// Throws FormatError if it holds none, or if a tensor does not lie in its storage.
   [[nodiscard]] Checkpoint read() {
     Checkpoint checkpoint(file_->path());
-    const std::vector<PickleRef>& items = find_state_dict().items;
-    for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
-      const auto* const name = graph_.template get<std::string_view>(items[i]);
-      const PickleCall* const call = tensor_call(items[i + 1]);
-      if (name != nullptr && call != nullptr) checkpoint.add(std::string(*name), rebuild(*name, *call));
-    }
-    if (checkpoint.entries().empty()) {
-      throw FormatError({.path = file_->path(), .problem = "the checkpoint holds no tensors with names"});
-    }
+    TorchObject(file_->path(), graph_).for_each_tensor([&](std::string name, const PickleCall& call) {
+      TensorView tensor = rebuild(name, call);
+      checkpoint.add(std::move(name), std::move(tensor));
+    });
     return checkpoint;
   }
 
 private:
-  /// The top dictionary, or the one that a training framework wrapped: {"state_dict": {...}, "epoch": 3, ...}.
-  [[nodiscard]] const PickleDict& find_state_dict() const {
-    const auto* dict = graph_.template get<PickleDict>(graph_.top);
-    if (dict == nullptr) {
-      const bool is_tensor = tensor_call(graph_.top) != nullptr;
-      throw FormatError({.path = file_->path(),
-                         .item = "the pickled object",
-                         .expected = "a dictionary of tensors",
-                         .found = is_tensor ? "a single tensor" : "something else"});
-    }
-    constexpr int max_wrappers = 8;  // a dictionary may contain itself
-    for (int i = 0; i < max_wrappers && !has_tensors(*dict); ++i) {
-      const PickleDict* const inner = find_wrapped(*dict);
-      if (inner == nullptr) break;
-      dict = inner;
-    }
-    return *dict;
-  }
-
-  [[nodiscard]] bool has_tensors(const PickleDict& dict) const {
-    for (std::size_t i = 1; i < dict.items.size(); i += 2) {
-      if (tensor_call(dict.items[i]) != nullptr) return true;
-    }
-    return false;
-  }
-
-  [[nodiscard]] const PickleDict* find_wrapped(const PickleDict& dict) const {
-    for (const std::string_view wanted : {"state_dict", "model_state_dict", "model", "module", "weights"}) {
-      for (std::size_t i = 0; i + 1 < dict.items.size(); i += 2) {
-        const auto* const key = graph_.template get<std::string_view>(dict.items[i]);
-        const auto* const inner = graph_.template get<PickleDict>(dict.items[i + 1]);
-        if (key != nullptr && *key == wanted && inner != nullptr) return inner;
-      }
-    }
-    return nullptr;
-  }
-
-  /// The call that makes this tensor, or null. A parameter is the tensor in its first argument.
-  [[nodiscard]] const PickleCall* tensor_call(PickleRef ref) const {
-    const auto* call = graph_.template get<PickleCall>(ref);
-    if (call != nullptr && call->function == "torch._utils._rebuild_parameter") {
-      const auto& arguments = graph_.template get<PickleTuple>(call->arguments)->items;
-      call = arguments.empty() ? nullptr : graph_.template get<PickleCall>(arguments[0]);
-    }
-    return call != nullptr && call->function == "torch._utils._rebuild_tensor_v2" ? call : nullptr;
-  }
-
   /// _rebuild_tensor_v2(storage, offset, size, stride, ...): offset and strides count elements.
   [[nodiscard]] TensorView rebuild(std::string_view name, const PickleCall& call) {
     const auto& arguments = graph_.template get<PickleTuple>(call.arguments)->items;
