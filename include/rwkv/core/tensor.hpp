@@ -162,6 +162,7 @@ namespace detail {
 }  // namespace detail
 
 /// A copy with the last two axes exchanged, in the type of the tensor: the transposed matrix, or a stack of them.
+/// A tensor without data gives one without data.
 /// Throws ArgumentError if the tensor has fewer than two axes, or is stored in blocks.
 [[nodiscard]] inline TensorView transposed(const TensorView& tensor) {
   const auto rank = static_cast<std::size_t>(tensor.shape.rank());
@@ -176,8 +177,9 @@ namespace detail {
   for (std::size_t axis = rank; axis-- > 0; stride *= shape[axis]) strides[axis] = stride;
   std::swap(shape[rank - 1], shape[rank - 2]);
   std::swap(strides[rank - 1], strides[rank - 2]);
-  return detail::gather(tensor.dtype, Shape(std::span<const Index>(shape).first(rank)),
-                        Shape(std::span<const Index>(strides).first(rank)), tensor.data);
+  const Shape swapped(std::span<const Index>(shape).first(rank));
+  if (tensor.data == nullptr) return {tensor.dtype, swapped, nullptr, nullptr};
+  return detail::gather(tensor.dtype, swapped, Shape(std::span<const Index>(strides).first(rank)), tensor.data);
 }
 
 /// All elements of a tensor of real numbers, in row-major order.
@@ -190,37 +192,6 @@ template <class Scalar>
   Buffer<Scalar> values(tensor.n_elements());
   for (Index i = 0; i < values.size(); ++i) values[i] = read_element<Scalar>(tensor.dtype, tensor.data, i);
   return values;
-}
-
-/// A copy with the last two axes exchanged. Throws ArgumentError unless there are two and elements are stored one by
-/// one. A tensor without data gives one without data.
-[[nodiscard]] inline TensorView transposed(const TensorView& tensor) {
-  const Index rank = tensor.shape.rank();
-  const Index n_bytes = info(tensor.dtype).block_bytes;
-  if (rank < 2 || info(tensor.dtype).block_elements != 1) {
-    throw ArgumentError({.item = "transposed",
-                         .expected = "two axes of plain numbers",
-                         .found = std::string(name(tensor.dtype)) + " " + to_string(tensor.shape)});
-  }
-  std::array<Index, Shape::max_rank> dims{};
-  std::copy(tensor.shape.begin(), tensor.shape.end(), dims.begin());
-  const Index n_rows = dims[static_cast<std::size_t>(rank - 2)], n_cols = dims[static_cast<std::size_t>(rank - 1)];
-  std::swap(dims[static_cast<std::size_t>(rank - 2)], dims[static_cast<std::size_t>(rank - 1)]);
-  const Shape shape(std::span<const Index>(dims).first(static_cast<std::size_t>(rank)));
-  if (tensor.data == nullptr) return {tensor.dtype, shape, nullptr, nullptr};
-
-  auto bytes = std::make_shared<Buffer<std::byte>>(tensor.n_bytes());
-  const Index n_matrices = n_rows * n_cols == 0 ? 0 : tensor.n_elements() / (n_rows * n_cols);
-  std::byte* to = bytes->data();
-  for (Index matrix = 0; matrix < n_matrices; ++matrix) {
-    const std::byte* const from = tensor.data + matrix * n_rows * n_cols * n_bytes;
-    for (Index col = 0; col < n_cols; ++col) {
-      for (Index row = 0; row < n_rows; ++row, to += n_bytes) {
-        std::memcpy(to, from + (row * n_cols + col) * n_bytes, static_cast<std::size_t>(n_bytes));
-      }
-    }
-  }
-  return {tensor.dtype, shape, bytes->data(), bytes};
 }
 
 RWKV_NAMESPACE_END
