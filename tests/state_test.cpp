@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/state.hpp"
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/state_file.hpp"
 #include "support/support.hpp"

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "command.hpp"
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 
 namespace cli {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"
