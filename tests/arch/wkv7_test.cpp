@@ -114,7 +114,7 @@ Expected reference(const Run<Scalar>& run) {
 
 template <class Scalar>
 struct Form {
-  const char* name;
+  std::string name;
   void (*run)(std::span<const Wkv7Call<Scalar>>, Workspace&);
 };
 
@@ -127,10 +127,16 @@ void one_by_one(std::span<const Wkv7Call<Scalar>> calls, Workspace& workspace) {
     }
   }
 }
+template <class Scalar, Index chunk_length>
+void chunked(std::span<const Wkv7Call<Scalar>> calls, Workspace& workspace) {
+  wkv7_chunked<Scalar>(calls, chunk_length, workspace);
+}
 
 template <class Scalar>
-constexpr Form<Scalar> forms[] = {
-    {"sequence", wkv7_sequence<Scalar>}, {"one by one", one_by_one<Scalar>}, {"chosen form", wkv7<Scalar>}};
+const Form<Scalar> forms[] = {{"sequence", wkv7_sequence<Scalar>},   {"one by one", one_by_one<Scalar>},
+                              {"chunks of 1", chunked<Scalar, 1>},   {"chunks of 3", chunked<Scalar, 3>},
+                              {"chunks of 16", chunked<Scalar, 16>}, {"chunks of 64", chunked<Scalar, 64>},
+                              {"chosen form", wkv7<Scalar>}};
 
 template <class Scalar>
 void apply(const Form<Scalar>& form, Run<Scalar>& run, Workspace& workspace) {
@@ -235,6 +241,20 @@ TEST_CASE("the strongest decay and no decay, with keys removed in full and not a
   }
 }
 
+TEST_CASE("every chunk length gives the same") {
+  const auto start = random_run<float>(40, 1, 64);
+  const Expected expected = reference(start);
+  for_each_isa<float>(1, [&](Workspace& workspace) {
+    for (Index chunk_length = 1; chunk_length <= 41; ++chunk_length) {
+      CAPTURE(chunk_length);
+      auto run = start;
+      const auto call = run.call();
+      wkv7_chunked<float>(std::span(&call, 1), chunk_length, workspace);
+      CHECK(error_in_bounds(run, expected) <= 1);
+    }
+  });
+}
+
 TEST_CASE("the output may replace the values") {
   for_each_isa<float>(1, [&](Workspace& workspace) {
     for (const Form<float>& form : forms<float>) {
@@ -277,7 +297,7 @@ TEST_CASE("the same bits for any number of threads, and for calls together or on
   });
 }
 
-TEST_CASE("a sequence may be cut into calls anywhere") {
+TEST_CASE("a sequence may be cut into calls anywhere: the recurrence keeps every bit, chunks their precision") {
   const auto start = random_run<float>(40, 2, 64);
   const Expected expected = reference(start);
   for_each_isa<float>(1, [&](Workspace& workspace) {
@@ -298,9 +318,13 @@ TEST_CASE("a sequence may be cut into calls anywhere") {
   });
 }
 
-TEST_CASE("no calls are no work") {
+TEST_CASE("no calls are no work, and chunks have a length") {
   Workspace workspace({2});
   wkv7<float>({}, workspace);
+  auto run = random_run<float>(3, 1, 8);
+  const auto call = run.call();
+  CHECK_THROWS_WITH_AS(wkv7_chunked<float>(std::span(&call, 1), 0, workspace), doctest::Contains("found 0"),
+                       ArgumentError);
 }
 
 TEST_SUITE_END();
