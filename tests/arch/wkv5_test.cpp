@@ -280,7 +280,8 @@ TEST_CASE("the same bits for any number of threads, and for calls together or on
       CAPTURE(form.name);
       const auto batch = [] {  // of decoding and of prompts, some of them empty
         return std::vector<Run<float>>{random_run<float>(1, 3, 64), random_run<float>(100, 2, 64),
-                                       random_run<float>(0, 5, 64), random_run<float>(9, 7, 10)};
+                                       random_run<float>(0, 5, 64), random_run<float>(9, 7, 10),
+                                       random_run<float>(40, 3, 48)};
       };
       auto expected = batch();
       for (auto& run : expected) apply(form, run, alone);

@@ -278,7 +278,8 @@ TEST_CASE("the same bits for any number of threads, and for calls together or on
       CAPTURE(form.name);
       const auto batch = [] {  // of decoding and of prompts, some of them empty
         return std::vector<Run<float>>{random_run<float>(1, 3, 64), random_run<float>(100, 2, 64),
-                                       random_run<float>(0, 5, 64), random_run<float>(9, 7, 10)};
+                                       random_run<float>(0, 5, 64), random_run<float>(9, 7, 10),
+                                       random_run<float>(40, 3, 48)};
       };
       auto expected = batch();
       for (auto& run : expected) apply(form, run, alone);
@@ -318,13 +319,15 @@ TEST_CASE("a sequence may be cut into calls anywhere: the recurrence keeps every
   });
 }
 
-TEST_CASE("no calls are no work, and chunks have a length") {
+TEST_CASE("no calls are no work, and chunks have a length of 1 to 64") {
   Workspace workspace({2});
   wkv7<float>({}, workspace);
   auto run = random_run<float>(3, 1, 8);
   const auto call = run.call();
-  CHECK_THROWS_WITH_AS(wkv7_chunked<float>(std::span(&call, 1), 0, workspace), doctest::Contains("found 0"),
-                       ArgumentError);
+  for (const Index chunk_length : {0, 65}) {
+    CHECK_THROWS_WITH_AS(wkv7_chunked<float>(std::span(&call, 1), chunk_length, workspace),
+                         doctest::Contains("expected 1 to 64"), ArgumentError);
+  }
 }
 
 TEST_SUITE_END();

@@ -72,27 +72,41 @@ RWKV_INLINE void wkv7_rows(const Wkv7Call<Scalar>& part, Index row) noexcept {
   }
 }
 
-/// The same for one row of any length, which stays in memory.
-RWKV_ATTR inline void wkv7_row(const Wkv7Call<Scalar>& part, Index row) noexcept {
+/// The same for n_rows rows, 4 or 1, of any length, which stay in memory.
+template <int n_rows>
+RWKV_ATTR inline void wkv7_rows_in_memory(const Wkv7Call<Scalar>& part, Index row) noexcept {
   const Index n = part.head_size, stride = part.n_head * n;
   Scalar* const state = part.state + row * n;
   for (Index t = 0; t < part.n_tokens; ++t) {
     const Index at = t * stride;
-    Lanes removed = Lanes::set(0), y = Lanes::set(0);
+    Lanes sums[4];  // the totals of four at once cost no more than those of two
+    Scalar removed[4], y[4];
+    RWKV_UNROLL
+    for (int i = 0; i < 4; ++i) sums[i] = Lanes::set(0);
     for (Index c = 0; c < n; c += Lanes::count) {
-      removed = Lanes::fma(load(state + c, n - c), load(part.kk + at + c, n - c), removed);
+      const Lanes kk = load(part.kk + at + c, n - c);
+      RWKV_UNROLL
+      for (int i = 0; i < n_rows; ++i) sums[i] = Lanes::fma(load(state + i * n + c, n - c), kk, sums[i]);
     }
-    removed = Lanes::set(-removed.total());
-    const Lanes added = Lanes::set(part.v[at + row]);
+    Lanes::store_totals(sums, removed);
+    RWKV_UNROLL
+    for (int i = 0; i < 4; ++i) sums[i] = Lanes::set(0);
     for (Index c = 0; c < n; c += Lanes::count) {
       const Index column = at + c, left = n - c;
+      const Lanes w = load(part.w + column, left), k = load(part.k + column, left), r = load(part.r + column, left);
       const Lanes b = load(part.kk + column, left) * load(part.a + column, left);
-      const Lanes kept = load(state + c, left) * load(part.w + column, left);
-      const Lanes next = Lanes::fma(removed, b, Lanes::fma(added, load(part.k + column, left), kept));
-      y = Lanes::fma(next, load(part.r + column, left), y);
-      store(next, state + c, left);
+      RWKV_UNROLL
+      for (int i = 0; i < n_rows; ++i) {
+        const Lanes kept = load(state + i * n + c, left) * w;
+        const Lanes added = Lanes::fma(Lanes::set(part.v[at + row + i]), k, kept);
+        const Lanes next = Lanes::fma(Lanes::set(-removed[i]), b, added);
+        sums[i] = Lanes::fma(next, r, sums[i]);
+        store(next, state + i * n + c, left);
+      }
     }
-    part.y[at + row] = y.total();
+    Lanes::store_totals(sums, y);
+    RWKV_UNROLL
+    for (int i = 0; i < n_rows; ++i) part.y[at + row + i] = y[i];
   }
 }
 
@@ -106,7 +120,9 @@ RWKV_ATTR inline void wkv7_part(const Wkv7Call<Scalar>& part) noexcept {
       return;
     }
   }
-  for (Index row = 0; row < part.head_size; ++row) wkv7_row(part, row);
+  Index row = 0;
+  for (; row + 4 <= part.head_size; row += 4) wkv7_rows_in_memory<4>(part, row);
+  for (; row < part.head_size; ++row) wkv7_rows_in_memory<1>(part, row);
 }
 
 RWKV_ATTR inline void wkv7(const Wkv7Call<Scalar>& call, Index begin, Index end) noexcept {
@@ -230,7 +246,7 @@ RWKV_ATTR inline void wkv7_solve(const Wkv7Chunk& chunk, Index n_tokens, Index n
   }
 }
 
-/// Decays all keys to the end of the chunk: exact zeros of the inverse do not occur, see arch/wkv7.hpp.
+/// Decays all keys to the end of the chunk.
 RWKV_ATTR inline void wkv7_keys_to_end(const Wkv7Chunk& chunk, Index n_tokens, Index n) noexcept {
   for (Index c = 0; c < n; c += Lanes::count) {
     const Lanes decay = load(chunk.decay + c, n - c);
