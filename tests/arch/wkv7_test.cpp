@@ -155,9 +155,9 @@ void for_each_isa(int n_threads, Function&& function) {
   }
 }
 
-/// The largest |value - expected| in units of what rounding may do to it. A step changes the state by about the largest
-/// k v, rounds every value a few times, and then forgets: the step's matrix makes no vector longer than about itself,
-/// so T steps add up T such errors at most. An output is a sum over N keys.
+/// The largest |value - expected| in units of what rounding may do to it. A step rounds every value a few times, each
+/// time by half a unit of the largest, and its matrix makes no vector longer than about itself: T steps add up T such
+/// errors at most. An output is a sum over N keys besides, whose roundings add up as the square root of N.
 template <class Scalar>
 double error_in_bounds(const Run<Scalar>& run, const Expected& expected) {
   const auto largest = [](const std::vector<double>& values) {
@@ -165,7 +165,8 @@ double error_in_bounds(const Run<Scalar>& run, const Expected& expected) {
     for (const double value : values) result = std::max(result, std::abs(value));
     return result;
   };
-  const double unit = std::numeric_limits<Scalar>::epsilon() / 2 * (8 + static_cast<double>(run.n_tokens));
+  const double n_roundings = 8 + static_cast<double>(run.n_tokens) + std::sqrt(static_cast<double>(run.head_size));
+  const double unit = n_roundings * std::numeric_limits<Scalar>::epsilon() / 2;
   return std::max(max_abs_difference(run.y, expected.y) / (unit * largest(expected.y)),
                   max_abs_difference(run.state, expected.state) / (unit * largest(expected.state)));
 }

@@ -74,15 +74,15 @@ void wkv5_chunked(std::span<const Wkv5Call<Scalar>> calls, Index chunk_length, W
 /// Whichever way suits the shape of each call. The choice looks at nothing else, so that neither the number of threads
 /// nor the other calls change a result.
 ///
-/// Heads of 64, 64 to 256 tokens: chunks of 16 take 0.7 to 1.05 of the time of the recurrence with AVX-512, 0.5 to 0.85
-/// with AVX2 (build with RWKV_BUILD_BENCH=ON, run bench_wkv, bench_wkv avx2). Small heads gain nothing.
+/// Heads of 64, 16 to 256 tokens, 1 thread: chunks of 16 take 0.78 to 0.94 of the time of the recurrence with AVX-512,
+/// 0.5 to 0.8 with AVX2 (cmake -DRWKV_BUILD_BENCH=ON; bench_wkv, bench_wkv avx2). Smaller heads gain nothing.
 template <class Scalar>
 void wkv5(std::span<const Wkv5Call<Scalar>> calls, Workspace& workspace) {
   constexpr Index chunk_length = 16, least_tokens = 16, least_head_size = 48;
-  const auto chosen = [](const Wkv5Call<Scalar>& call) {
+  const auto by_chunks = [](const Wkv5Call<Scalar>& call) {
     return call.n_tokens >= least_tokens && call.head_size >= least_head_size;
   };
-  run_heads(calls, detail::wkv5_kernels<Scalar>(workspace), chunk_length, chosen, workspace);
+  run_heads(calls, detail::wkv5_kernels<Scalar>(workspace), chunk_length, by_chunks, workspace);
 }
 
 RWKV_NAMESPACE_END

@@ -74,17 +74,17 @@ void wkv7_chunked(std::span<const Wkv7Call<Scalar>> calls, Index chunk_length, W
 /// Whichever way suits the shape of each call. The choice looks at nothing else, so that neither the number of threads
 /// nor the other calls change a result.
 ///
-/// Heads of 64 have a recurrence in registers that chunks do not beat: 1.0 to 1.4 of its time for 64 to 256 tokens
-/// (build with RWKV_BUILD_BENCH=ON, run bench_wkv, bench_wkv avx2). Other heads of 32 and more take 0.6 to 0.8 of the
-/// time of theirs in chunks of 8.
+/// Heads of 64 have a recurrence in registers that chunks do not beat: chunks of 8 take 0.95 to 1.2 of its time for 64
+/// to 256 tokens, 1.3 to 1.6 for 16 (cmake -DRWKV_BUILD_BENCH=ON; bench_wkv, bench_wkv avx2). Heads of 32 and 48 take
+/// 0.5 to 0.85 of the time of theirs.
 template <class Scalar>
 void wkv7(std::span<const Wkv7Call<Scalar>> calls, Workspace& workspace) {
   constexpr Index chunk_length = 8, least_tokens = 16, least_head_size = 32, head_size_in_registers = 64;
-  const auto chosen = [](const Wkv7Call<Scalar>& call) {
+  const auto by_chunks = [](const Wkv7Call<Scalar>& call) {
     return call.n_tokens >= least_tokens && call.head_size >= least_head_size &&
            call.head_size != head_size_in_registers;
   };
-  run_heads(calls, detail::wkv7_kernels<Scalar>(workspace), chunk_length, chosen, workspace);
+  run_heads(calls, detail::wkv7_kernels<Scalar>(workspace), chunk_length, by_chunks, workspace);
 }
 
 RWKV_NAMESPACE_END
