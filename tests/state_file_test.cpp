@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "io/torch_list.hpp"
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
 #include "support/golden.hpp"
 #include "support/states.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Everything that runs models. (arch/init.hpp, which makes new ones, is apart.)
+// Everything that runs models. (arch/init.hpp and arch/synthetic.hpp, which make new ones, are apart.)
 #pragma once
 
 #include "rwkv/core/eigen.hpp"

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
 #include "support/support.hpp"
 

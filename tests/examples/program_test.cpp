@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"
@@ -327,6 +327,24 @@ TEST_CASE("the examples run") {
   CHECK(hello.status == 0);
   CHECK(hello.out.size() > 10);
   CHECK(shell(std::string(RWKV_EXAMPLES) + "/hello /nonexistent").status == 1);
+}
+
+TEST_CASE("reverse_digits is right on all examples that its author's program solves") {
+  RWKV_NEEDS_SHARED();
+  std::ifstream file(rwkv_test::shared_file("testdata/reverse/manifest.json"));
+  std::string command = std::string(RWKV_EXAMPLES) + "/reverse_digits " +
+                        rwkv_test::shared_file("testdata/reverse/260123_reverse_L2_only_rwkv7.pth");
+  const auto examples = nlohmann::json::parse(file).at("examples");
+  for (const auto& example : examples) {
+    const auto input = example.at("input").get<std::string>();
+    command += " " + input.substr(0, input.find(','));
+  }
+  CHECK(examples.size() == 200);
+  const Result result = shell(command);
+  CHECK(result.status == 0);
+  CHECK(result.out.find("200 of 200 numbers reversed: 100.0 %") != std::string::npos);
+  const Result wrong = shell(std::string(RWKV_EXAMPLES) + "/reverse_digits /nonexistent");
+  CHECK(wrong.status == 1);
 }
 
 TEST_SUITE_END();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/text/generator.hpp"
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "support/support.hpp"
 #include "text/byte_vocabulary.hpp"
 

@@ -18,7 +18,12 @@
 
 RWKV_NAMESPACE_BEGIN
 
-enum class TensorRole { vector, matrix, embedding };
+enum class TensorRole {
+  vector,
+  matrix,      ///< [n_out, n_in]
+  transposed,  ///< [n_in, n_out], or a stack of such
+  embedding    ///< [n_vocab, n], of which a token reads a row
+};
 
 /// A tensor that a model needs.
 struct TensorSpec {
@@ -98,13 +103,13 @@ public:
 
   /// A weight matrix that files hold as [n_in, n_out]. It is copied, in the type it is stored in: products read rows.
   [[nodiscard]] Linear transposed(std::string_view name, Index n_in, Index n_out) const {
-    return Linear(rwkv::transposed(stored_matrix(name, {n_in, n_out}, TensorRole::matrix)));
+    return Linear(rwkv::transposed(stored_matrix(name, {n_in, n_out}, TensorRole::transposed)));
   }
 
   /// n_slices weight matrices that files hold as [n_slices, n_in, n_out], copied likewise.
   [[nodiscard]] std::vector<Linear> transposed_slices(std::string_view name, Index n_slices, Index n_in,
                                                       Index n_out) const {
-    const TensorView stored = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::matrix);
+    const TensorView stored = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::transposed);
     return slices(rwkv::transposed(stored), n_slices);
   }
 
@@ -112,7 +117,7 @@ public:
   /// own, copied likewise.
   [[nodiscard]] std::vector<Linear> transposed_columns(std::string_view name, Index n_in, Index n_slices,
                                                        Index n_out) const {
-    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::matrix);
+    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::transposed);
     return slices(rwkv::transposed(stored), n_slices);
   }
 

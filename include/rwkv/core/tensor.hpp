@@ -162,8 +162,8 @@ namespace detail {
 }  // namespace detail
 
 /// A copy with the last two axes exchanged, in the type of the tensor: the transposed matrix, or a stack of them.
-/// A tensor without data gives one without data. Throws ArgumentError if the tensor has fewer than two axes, or is
-/// stored in blocks.
+/// A tensor without data gives one without data.
+/// Throws ArgumentError if the tensor has fewer than two axes, or is stored in blocks.
 [[nodiscard]] inline TensorView transposed(const TensorView& tensor) {
   const auto rank = static_cast<std::size_t>(tensor.shape.rank());
   if (rank < 2 || info(tensor.dtype).block_elements != 1) {
@@ -177,9 +177,9 @@ namespace detail {
   for (std::size_t axis = rank; axis-- > 0; stride *= shape[axis]) strides[axis] = stride;
   std::swap(shape[rank - 1], shape[rank - 2]);
   std::swap(strides[rank - 1], strides[rank - 2]);
-  const Shape exchanged(std::span<const Index>(shape).first(rank));
-  if (tensor.data == nullptr) return {tensor.dtype, exchanged, nullptr, nullptr};
-  return detail::gather(tensor.dtype, exchanged, Shape(std::span<const Index>(strides).first(rank)), tensor.data);
+  const Shape swapped(std::span<const Index>(shape).first(rank));
+  if (tensor.data == nullptr) return {tensor.dtype, swapped, nullptr, nullptr};
+  return detail::gather(tensor.dtype, swapped, Shape(std::span<const Index>(strides).first(rank)), tensor.data);
 }
 
 /// All elements of a tensor of real numbers, in row-major order.
