@@ -34,8 +34,17 @@ constexpr Index chunk_of_7 = 7;
 constexpr Index whole_sequence = 1 << 20;
 constexpr Index all_chunks[] = {step, chunk_of_7, whole_sequence};
 
-/// The state tensor that the golden files call "0.att_kv" or "xx.0.att".
+/// The largest difference, relative to the largest expected value, at least 1.
+template <class Values>
+double relative_difference(const Values& values, const std::vector<double>& expected) {
+  double size = 1;
+  for (const double value : expected) size = std::max(size, std::abs(value));
+  return max_abs_difference(values, expected) / size;
+}
+
+/// The state tensor that the golden files call "blocks.0.att.xx", "0.att_kv" or "xx.0.att".
 std::string state_name(std::string golden_name) {
+  if (golden_name.starts_with("blocks.")) return golden_name;
   if (const auto layer = golden_name.find_first_of("0123456789"); layer > 0) {  // "xx.0.att" -> "0.att_xx"
     golden_name = golden_name.substr(layer) + "_" + golden_name.substr(0, layer - 1);
   }
@@ -45,6 +54,19 @@ std::string state_name(std::string golden_name) {
   return name;
 }
 
+/// The last n of the rows of `head_k`, oldest first: the State has them as a ring.
+template <class Scalar>
+std::vector<Scalar> newest_keys(const BasicState<Scalar>& state, Index n, Index n_copy) {
+  const auto ring = state.tensor("head_k");
+  const Index n_ctx = static_cast<Index>(ring.size()) / n_copy, n_read = static_cast<Index>(state.tensor("n_read")[0]);
+  std::vector<Scalar> keys;
+  for (Index position = n_read - n; position < n_read; ++position) {
+    const auto row = ring.begin() + position % n_ctx * n_copy;
+    keys.insert(keys.end(), row, row + n_copy);
+  }
+  return keys;
+}
+
 /// The largest difference of the state from the golden tensors that begin with `prefix`, relative to the largest value
 /// of each tensor, at least 1. aa, bb and pp are compared as they stand: the reference normalises by the largest
 /// exponent too.
@@ -52,12 +74,13 @@ template <class Scalar>
 double state_difference(const BasicState<Scalar>& state, const Golden& golden, const std::string& prefix) {
   double largest = 0;
   for (const Checkpoint::Entry& entry : golden.checkpoint().entries()) {
-    if (!entry.name.starts_with(prefix) || entry.name.ends_with(".hk")) continue;
+    if (!entry.name.starts_with(prefix)) continue;
     const auto expected = golden.values(entry.name);
-    double size = 1;
-    for (const double value : expected) size = std::max(size, std::abs(value));
-    const auto values = state.tensor(state_name(entry.name.substr(prefix.size())));
-    largest = std::max(largest, max_abs_difference(values, expected) / size);
+    const Shape& shape = entry.tensor.shape;
+    const std::string name = entry.name.substr(prefix.size());
+    const double difference = name == "hk" ? relative_difference(newest_keys(state, shape[0], shape[1]), expected)
+                                           : relative_difference(state.tensor(state_name(name)), expected);
+    largest = std::max(largest, difference);
   }
   return largest;
 }
@@ -80,6 +103,12 @@ void check_golden_model(const std::string& file, const std::string& golden_file,
       CHECK(state_difference(state, golden, "state_final_f64.") <= state_bound);
       // The reference ran in float: its matrices of state and its logits are no better than that.
       CHECK(state_difference(state, golden, "state_final_ref.") <= 1e-4);
+      // Of RWKV-1 to 3: other ways of the original to the first logits, in float too.
+      for (const char* name : {"logits_ref_parallel", "logits_ref_short"}) {
+        if (!golden.contains(name)) continue;
+        const auto expected = golden.values(name);
+        CHECK(max_abs_difference(std::span(logits).first(expected.size()), expected) <= 1e-4);
+      }
       if (golden.contains("long_tokens") && chunk != chunk_of_7) {
         auto long_state = model.new_state();
         const auto long_tokens = golden.tokens("long_tokens");
@@ -105,6 +134,10 @@ struct Case {
 };
 
 const Case cases[] = {
+    {"models/v2/v2-fp32.pth", "models/v2/v2-fp32.golden.safetensors"},
+    {"models/v2-ffnPre/v2-ffnPre-fp32.pth", "models/v2-ffnPre/v2-ffnPre-fp32.golden.safetensors"},
+    {"models/v3/v3-fp32.pth", "models/v3/v3-fp32.golden.safetensors"},
+    {"models/v3-ffnPre-noqk/v3-ffnPre-noqk-fp32.pth", "models/v3-ffnPre-noqk/v3-ffnPre-noqk-fp32.golden.safetensors"},
     {"models/v4/v4-fp32.pth", "models/v4/v4-fp32.golden.safetensors"},
     {"models/v4/v4-fp32-legacy.pth", "models/v4/v4-fp32.golden.safetensors"},
     {"models/v4/v4-fp16.pth", "models/v4/v4-fp16.golden.safetensors"},
@@ -123,6 +156,25 @@ const Case cases[] = {
     {"models/v7.0/v7.0-bf16.pth", "models/v7.0/v7.0-bf16.golden.safetensors"},
     {"models/v7.0-h32/v7.0-h32-fp32.pth", "models/v7.0-h32/v7.0-h32-fp32.golden.safetensors"},
 };
+
+/// Compares with a model of the specification. The bound is relative to the largest logit, or to the largest value of a
+/// tensor of the state, at least 1.
+template <class Scalar>
+void check_specified_model(const std::string& name, double bound) {
+  CAPTURE(name);
+  const auto model = load_model<Scalar>(shared_file("spec/golden/models/" + name + ".safetensors"));
+  const Golden golden("spec/golden/models/" + name + ".expect.safetensors");
+  Workspace workspace({2});
+  for (const Index chunk : all_chunks) {
+    auto state = model.new_state();
+    const auto logits = all_logits(model, golden.tokens(), chunk, state, workspace);
+    CHECK(relative_difference(logits, golden.values("logits")) <= bound);
+    CHECK(state_difference(state, golden, "state.") <= bound);
+  }
+  CHECK(model.config().has_ffn_pre == (name == "v4_ffnpre"));
+}
+
+const char* const specified[] = {"v2", "v3", "v4", "v4_ffnpre", "v5_0", "v5_1", "v5_2", "v6", "v6a", "v6b", "v7"};
 
 }  // namespace
 
@@ -171,23 +223,18 @@ TEST_CASE("double: logits of every position and the final state agree with the g
   }
 }
 
-TEST_CASE("the models of the specification give its logits and states") {
+TEST_CASE("float: the models of the specification give its logits and states") {
   RWKV_NEEDS_SHARED();
-  for (const std::string name : {"v4", "v4_ffnpre", "v5_0", "v5_1", "v5_2", "v6", "v6a", "v6b", "v7"}) {
-    CAPTURE(name);
-    const auto model = load_model(shared_file("spec/golden/models/" + name + ".safetensors"));
-    const Golden golden("spec/golden/models/" + name + ".expect.safetensors");
-    Workspace workspace({2});
-    for (const Index chunk : all_chunks) {
-      auto state = model.new_state();
-      const auto logits = all_logits(model, golden.tokens(), chunk, state, workspace);
-      CHECK(max_abs_difference(logits, golden.values("logits")) < 1e-4);
-      for (const StateLayout::Entry& entry : state.layout().entries()) {
-        CAPTURE(entry.name);
-        CHECK(max_abs_difference(state.tensor(entry.name), golden.values("state." + entry.name)) < 1e-4);
-      }
-    }
-    CHECK(model.config().has_ffn_pre == (name == "v4_ffnpre"));
+  for (const char* name : specified) check_specified_model<float>(name, 1e-4);
+}
+
+TEST_CASE("double: the models of the specification give its logits and states") {
+  RWKV_NEEDS_SHARED();
+  for (const std::string name : specified) {
+    // The specification stores its results, computed in double, as F32: half a unit in the last place. In RWKV-7 it has
+    // the exact e^{-1/2} in the decay, we have the six digits of the original program: see decay7 of the kernels.
+    const bool is_v7 = name.starts_with("v7") || name.starts_with("v8");
+    check_specified_model<double>(name, is_v7 ? 5e-6 : 0x1p-24 + 1e-9);
   }
 }
 

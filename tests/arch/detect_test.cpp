@@ -164,6 +164,10 @@ TEST_CASE("absurd layer numbers and names are refused") {
 TEST_CASE("the generation and every size come from names and shapes alone") {
   RWKV_NEEDS_SHARED();
   const std::pair<const char*, Config> cases[] = {
+      {"v2/v2", {Generation::v2, 4, 64, 64, 256, 0, 0, 128, {}, false, false, 32, 256}},
+      {"v2-ffnPre/v2-ffnPre", {Generation::v2, 4, 48, 48, 192, 0, 0, 100, {}, true, false, 64, 256}},
+      {"v3/v3", {Generation::v3, 3, 64, 64, 256, 0, 0, 128, {}, false, false, 64, 256}},
+      {"v3-ffnPre-noqk/v3-ffnPre-noqk", {Generation::v3, 3, 48, 48, 192, 0, 0, 150, {}, true}},
       {"v5.0/v5.0", {Generation::v5_0, 2, 128, 128, 288, 2, 64, 192, {}, false, true}},
       {"v5.0-faaaa/v5.0-faaaa", {Generation::v5_0, 2, 64, 64, 224, 2, 32, 128}},
       {"v5.1/v5.1", {Generation::v5_1, 3, 64, 64, 224, 2, 32, 192}},

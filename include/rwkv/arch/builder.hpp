@@ -68,12 +68,14 @@ public:
   }
 
   /// The share mu of the current token in token shift, x mu + previous (1 - mu), of the product called `product` ("k",
-  /// "v", ...). RWKV-2 to 5 store it as time_mix_*, RWKV-6 stores 1 - mu as time_maa_*, RWKV-7 as x_*.
+  /// "v", ...). RWKV-3 to 5 store it as time_mix_*, RWKV-6 stores 1 - mu as time_maa_*, RWKV-7 as x_*; RWKV-2 has one
+  /// time_mix for all products of a layer.
   template <class Scalar>
   [[nodiscard]] Buffer<Scalar> token_mix(std::string_view product) const {
     const bool is_complement = config().generation >= Generation::v6;
-    const std::string name = config().generation >= Generation::v7 ? "x_" : is_complement ? "time_maa_" : "time_mix_";
-    Buffer<Scalar> mix = vector<Scalar>(name + std::string(product), {1, 1, config().n_embd});
+    std::string name = config().generation >= Generation::v7 ? "x_" : is_complement ? "time_maa_" : "time_mix_";
+    name = config().generation == Generation::v2 ? "time_mix" : name.append(product);
+    Buffer<Scalar> mix = vector<Scalar>(name, {1, 1, config().n_embd});
     if (is_complement) {
       for (Scalar& mu : mix.span()) mu = 1 - mu;
     }
@@ -172,7 +174,9 @@ private:
 
   const TensorView* ask(std::string_view name, const Shape& shape, TensorRole role) const {
     const std::string full = prefix_ + std::string(name);
-    construction_->asked.push_back({full, shape, role});
+    // RWKV-2 asks for its time_mix once for each product, in a row.
+    std::vector<TensorSpec>& asked = construction_->asked;
+    if (asked.empty() || asked.back().name != full) asked.push_back({full, shape, role});
     if (construction_->checkpoint == nullptr) return nullptr;
     const TensorView& tensor = construction_->checkpoint->at(full);
     if (!info(tensor.dtype).is_real) {
