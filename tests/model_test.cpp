@@ -134,6 +134,7 @@ struct Case {
 };
 
 const Case cases[] = {
+    {"models/v1/v1-fp32.pth", "models/v1/v1-fp32.golden.safetensors"},
     {"models/v2/v2-fp32.pth", "models/v2/v2-fp32.golden.safetensors"},
     {"models/v2-ffnPre/v2-ffnPre-fp32.pth", "models/v2-ffnPre/v2-ffnPre-fp32.golden.safetensors"},
     {"models/v3/v3-fp32.pth", "models/v3/v3-fp32.golden.safetensors"},
@@ -174,7 +175,8 @@ void check_specified_model(const std::string& name, double bound) {
   CHECK(model.config().has_ffn_pre == (name == "v4_ffnpre"));
 }
 
-const char* const specified[] = {"v2", "v3", "v4", "v4_ffnpre", "v5_0", "v5_1", "v5_2", "v6", "v6a", "v6b", "v7"};
+const char* const specified[] = {"v1_001", "v1_late", "v2", "v3",  "v4",  "v4_ffnpre", "v5_0",
+                                 "v5_1",   "v5_2",    "v6", "v6a", "v6b", "v7"};
 
 }  // namespace
 

@@ -212,7 +212,7 @@ void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Worksp
                             {pass.tokens, static_cast<std::size_t>(pass.n_rows)},
                             embedded};
   visit([&](const auto& network) {
-    network.embed(batch.tokens, x, workspace);
+    network.embedding().apply(batch.tokens, x, workspace);
     std::copy_n(x.data, embedded.size(), embedded.data);
     network.apply_layers(0, config().n_layer, x, batch);
     network.apply_head(x, {pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted)}, logits, batch);
@@ -228,7 +228,9 @@ BasicActivations<Scalar> BasicModel<Scalar>::embed(std::span<const Token> tokens
                                 Buffer<Scalar>(n * config().n_embd),
                                 Buffer<Scalar>(has_v_first() ? n * config().n_att : 0),
                                 {}};
-  visit([&](const auto& network) { network.embed(tokens, {rows.x.data(), n, config().n_embd}, workspace); });
+  visit([&](const auto& network) {
+    network.embedding().apply(tokens, {rows.x.data(), n, config().n_embd}, workspace);
+  });
   if (keeps_embedded()) rows.embedded = rows.x;
   return rows;
 }
@@ -321,9 +323,9 @@ void BasicModel<Scalar>::check_room(const BasicState<Scalar>& state, Index n_tok
   const Index n_read = position(state.values().data());
   if (!is_limited || n_tokens <= config().n_ctx - n_read) return;
   throw ArgumentError({.item = "tokens",
-                       .expected = "at most " + std::to_string(config().n_ctx - n_read) + " more, for the context of " +
-                                   std::to_string(config().n_ctx) + " tokens that this RWKV-" +
-                                   std::string(name(config().generation)) + " model has",
+                       .expected = "at most " + std::to_string(std::max(config().n_ctx - n_read, Index{0})) +
+                                   " more, for the context of " + std::to_string(config().n_ctx) +
+                                   " tokens that this RWKV-" + std::string(name(config().generation)) + " model has",
                        .found = std::to_string(n_tokens)});
 }
 

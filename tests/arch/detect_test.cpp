@@ -164,6 +164,7 @@ TEST_CASE("absurd layer numbers and names are refused") {
 TEST_CASE("the generation and every size come from names and shapes alone") {
   RWKV_NEEDS_SHARED();
   const std::pair<const char*, Config> cases[] = {
+      {"v1/v1", {Generation::v1, 2, 64, 64, 160, 4, 16, 120, {}, false, false, 48, 256, true}},
       {"v2/v2", {Generation::v2, 4, 64, 64, 256, 0, 0, 128, {}, false, false, 32, 256}},
       {"v2-ffnPre/v2-ffnPre", {Generation::v2, 4, 48, 48, 192, 0, 0, 100, {}, true, false, 64, 256}},
       {"v3/v3", {Generation::v3, 3, 64, 64, 256, 0, 0, 128, {}, false, false, 64, 256}},

@@ -23,12 +23,12 @@ template <class Scalar, class Mixer, class ChannelMix>
 class Block {
 public:
   /// Takes ln1.weight, ..., those of the mixer ("att.key.weight", ...), and those of the channel mix ("ffn.", ...).
-  explicit Block(const Builder& build, std::string_view mixer = "att.")
+  explicit Block(const Builder& build, std::string_view mixer = "att.", std::string_view channel_mix = "ffn.")
       : goes_on_from_normalised_(build.config().generation == Generation::v2),
         ln1_(build.layer_norm<Scalar>("ln1", build.config().n_embd)),
         mixer_(build.at(mixer)),
         ln2_(build.layer_norm<Scalar>("ln2", build.config().n_embd)),
-        channel_mix_(build.at("ffn.")) {}
+        channel_mix_(build.at(channel_mix)) {}
 
   /// x is [T, C], the residual stream; it is updated in place, and so are the States of the batch.
   void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {

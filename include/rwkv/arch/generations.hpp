@@ -13,6 +13,7 @@
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/network.hpp"
+#include "rwkv/arch/v1.hpp"
 #include "rwkv/arch/v2.hpp"
 #include "rwkv/arch/v4.hpp"
 #include "rwkv/arch/v5.hpp"
@@ -22,14 +23,15 @@
 RWKV_NAMESPACE_BEGIN
 
 template <class Scalar>
-using AnyNetwork = std::variant<Network<Scalar, v2::Layer<Scalar>>, Network<Scalar, v4::Layer<Scalar>>,
-                                Network<Scalar, v5::Layer<Scalar>>, Network<Scalar, v6::Layer<Scalar>>,
-                                Network<Scalar, v7::Layer<Scalar>>>;
+using AnyNetwork = std::variant<v1::Network<Scalar>, Network<Scalar, v2::Layer<Scalar>>,
+                                Network<Scalar, v4::Layer<Scalar>>, Network<Scalar, v5::Layer<Scalar>>,
+                                Network<Scalar, v6::Layer<Scalar>>, Network<Scalar, v7::Layer<Scalar>>>;
 
 /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
 template <class Scalar>
 [[nodiscard]] AnyNetwork<Scalar> make_network(const Builder& build) {
   switch (build.config().generation) {
+    case Generation::v1: return v1::Network<Scalar>(build);
     case Generation::v2:
     case Generation::v3: return Network<Scalar, v2::Layer<Scalar>>(build);
     case Generation::v4: return Network<Scalar, v4::Layer<Scalar>>(build);
