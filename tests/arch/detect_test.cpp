@@ -184,6 +184,17 @@ TEST_CASE("the generation and every size come from names and shapes alone") {
     CAPTURE(name);
     CHECK(detect(open_checkpoint(shared_file("testdata/models/" + name + "-fp32.pth"))) == expected);
   }
+  LowRank widths{.decay = 8, .rate = 8, .value = 4, .gate = 12};
+  const auto found = [](const std::string& name) {
+    return detect(open_checkpoint(shared_file("spec/golden/models/" + name + ".safetensors")));
+  };
+  CHECK(found("v1_001") == Config{Generation::v1, 3, 32, 32, 80, 2, 16, 40, {}, false, false, 24});
+  CHECK(found("v8rc00") == Config{Generation::v8_rc00, 3, 32, 32, 128, 2, 16, 40, widths});
+  widths.embed = 32;
+  CHECK(found("v7a") == Config{Generation::v7a, 3, 32, 32, 128, 2, 16, 40, widths});
+  widths.query = 256;
+  widths.kept = 32;
+  CHECK(found("v7b") == Config{Generation::v7b, 3, 32, 32, 128, 2, 16, 40, widths, false, false, 4096});
 }
 
 TEST_SUITE_END();

@@ -32,7 +32,14 @@ public:
 
   /// x is [T, C], the residual stream; it is updated in place, and so are the States of the batch.
   void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
+    apply(x, batch, [] {});
+  }
+
+  /// The same with something done between the two: the way of RWKV-7b.
+  template <class Function>
+  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch, Function&& between) const {
     add_mixed(ln1_, mixer_, x, batch);
+    between();
     add_mixed(ln2_, channel_mix_, x, batch);
   }
 

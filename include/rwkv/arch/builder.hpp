@@ -72,10 +72,15 @@ public:
   /// time_mix for all products of a layer.
   template <class Scalar>
   [[nodiscard]] Buffer<Scalar> token_mix(std::string_view product) const {
+    return token_mix<Scalar>(product, config().n_embd);
+  }
+  /// The same for the shift of rows of another width.
+  template <class Scalar>
+  [[nodiscard]] Buffer<Scalar> token_mix(std::string_view product, Index width) const {
     const bool is_complement = config().generation >= Generation::v6;
     std::string name = config().generation >= Generation::v7 ? "x_" : is_complement ? "time_maa_" : "time_mix_";
     name = config().generation == Generation::v2 ? "time_mix" : name.append(product);
-    Buffer<Scalar> mix = vector<Scalar>(name, {1, 1, config().n_embd});
+    Buffer<Scalar> mix = vector<Scalar>(name, {1, 1, width});
     if (is_complement) {
       for (Scalar& mu : mix.span()) mu = 1 - mu;
     }
@@ -144,6 +149,14 @@ public:
   /// Adds a tensor to the State and returns its offset; see StateLayout::add.
   Index state(std::string_view name, const Shape& shape, double initial = 0, Index limit = 0) const {
     return construction_->layout.add(prefix_ + std::string(name), shape, initial, limit);
+  }
+
+  /// The same for a tensor of the whole model, without the prefix: the first layer that asks for it adds it.
+  Index shared_state(std::string_view name, const Shape& shape, double initial = 0, Index limit = 0) const {
+    for (const StateLayout::Entry& entry : construction_->layout.entries()) {
+      if (entry.name == name) return entry.offset;
+    }
+    return construction_->layout.add(std::string(name), shape, initial, limit);
   }
 
   /// Adds a tensor [n, rows, cols] to the State, which begins as the tensor `tuned` of a state-tuned checkpoint where

@@ -26,6 +26,8 @@ struct LowRank {
   Index value = 0;  ///< RWKV-7: v1, the residual of the values
   Index gate = 0;   ///< RWKV-6a: gate_w1; RWKV-7: g1
   Index embed = 0;  ///< RWKV-7a and 7b: s1
+  Index query = 0;  ///< RWKV-7b: qq, the queries and keys of its attention
+  Index kept = 0;   ///< RWKV-7b: k1 and v1, what the attention keeps of a token
 
   friend constexpr bool operator==(const LowRank&, const LowRank&) noexcept = default;
 };

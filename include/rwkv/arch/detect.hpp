@@ -190,7 +190,10 @@ inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& c
     // Layer 0 has no use for v1; what it holds may have any width.
     if (config.n_layer > 1) low_rank.value = shapes.axis("blocks.1.att.v1", 2, 1);
     low_rank.gate = shapes.optional_cols("att.g1");
-    low_rank.embed = shapes.optional_cols("ffn.s1");
+    const bool is_b = config.generation == Generation::v7b;
+    if (is_b || config.generation == Generation::v7a) low_rank.embed = shapes.cols_in_layers("ffn.s1");
+    if (is_b) low_rank.query = shapes.rows_in_layers("qkv.qq.weight");
+    if (is_b) low_rank.kept = shapes.cols_in_layers("qkv.k1");
   }
 }
 

@@ -19,13 +19,18 @@
 #include "rwkv/arch/v5.hpp"
 #include "rwkv/arch/v6.hpp"
 #include "rwkv/arch/v7.hpp"
+#include "rwkv/arch/v7a.hpp"
+#include "rwkv/arch/v7b.hpp"
+#include "rwkv/arch/v8_rc00.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 template <class Scalar>
-using AnyNetwork = std::variant<v1::Network<Scalar>, Network<Scalar, v2::Layer<Scalar>>,
-                                Network<Scalar, v4::Layer<Scalar>>, Network<Scalar, v5::Layer<Scalar>>,
-                                Network<Scalar, v6::Layer<Scalar>>, Network<Scalar, v7::Layer<Scalar>>>;
+using AnyNetwork =
+    std::variant<v1::Network<Scalar>, Network<Scalar, v2::Layer<Scalar>>, Network<Scalar, v4::Layer<Scalar>>,
+                 Network<Scalar, v5::Layer<Scalar>>, Network<Scalar, v6::Layer<Scalar>>,
+                 Network<Scalar, v7::Layer<Scalar>>, Network<Scalar, v7a::Layer<Scalar>>,
+                 Network<Scalar, v7b::Layer<Scalar>>, Network<Scalar, v8_rc00::Layer<Scalar>>>;
 
 /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
 template <class Scalar>
@@ -42,6 +47,9 @@ template <class Scalar>
     case Generation::v6a:
     case Generation::v6b:
     case Generation::v6c: return Network<Scalar, v6::Layer<Scalar>>(build);
+    case Generation::v7a: return Network<Scalar, v7a::Layer<Scalar>>(build);
+    case Generation::v7b: return Network<Scalar, v7b::Layer<Scalar>>(build);
+    case Generation::v8_rc00: return Network<Scalar, v8_rc00::Layer<Scalar>>(build);
     default: return Network<Scalar, v7::Layer<Scalar>>(build);
   }
 }
