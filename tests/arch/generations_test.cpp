@@ -12,8 +12,8 @@ namespace {
 
 /// A small model of each generation and variant.
 const Config small_models[] = {
-    {Generation::v1, 2, 16, 16, 40, 2, 0, 20, {}, false, false, 8, 4},
-    {Generation::v2, 2, 16, 16, 64, 0, 0, 20, {}, true},
+    {Generation::v1, 2, 16, 16, 40, 2, 8, 20, {}, false, false, 8, 4},
+    {Generation::v2, 3, 16, 16, 64, 0, 0, 20, {}, true},
     {Generation::v3, 2, 16, 16, 64, 0, 0, 20, {}, false, false, 8, 4},
     {Generation::v4, 2, 16, 24, 32, 0, 0, 20},
     {Generation::v5_0, 2, 16, 16, 32, 4, 4, 20, {}, false, true},
