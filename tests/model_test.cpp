@@ -245,7 +245,7 @@ TEST_CASE("double: the models of the specification give its logits and states") 
     // The specification stores its results, computed in double, as F32: half a unit in the last place. In RWKV-7 it has
     // the exact e^{-1/2} in the decay, we have the six digits of the original program: see decay7 of the kernels.
     const bool is_v7 = name.starts_with("v7") || name.starts_with("v8");
-    check_specified_model<double>(name, is_v7 ? 5e-6 : 0x1p-24 + 1e-9);
+    check_specified_model<double>(name, is_v7 ? 2e-6 : 0x1p-24 + 1e-9);
   }
 }
 
@@ -358,7 +358,7 @@ TEST_CASE("1, 2, 3 and 7 threads give the same bits, for logits and states") {
   for (const char* file : one_of_each) {
     CAPTURE(file);
     const auto model = load_model(shared_file(file));
-    const auto tokens = some_tokens(24, model.config());
+    const auto tokens = some_tokens(10, model.config());
     for (const Isa isa : all_isas) {
       if (!is_available(isa)) continue;
       Workspace one({1, isa}), two({2, isa}), three({3, isa}), seven({7, isa});
