@@ -164,6 +164,11 @@ TEST_CASE("absurd layer numbers and names are refused") {
 TEST_CASE("the generation and every size come from names and shapes alone") {
   RWKV_NEEDS_SHARED();
   const std::pair<const char*, Config> cases[] = {
+      {"v1/v1", {Generation::v1, 2, 64, 64, 160, 4, 16, 120, {}, false, false, 48, 256, true}},
+      {"v2/v2", {Generation::v2, 4, 64, 64, 256, 0, 0, 128, {}, false, false, 32, 256}},
+      {"v2-ffnPre/v2-ffnPre", {Generation::v2, 4, 48, 48, 192, 0, 0, 100, {}, true, false, 64, 256}},
+      {"v3/v3", {Generation::v3, 3, 64, 64, 256, 0, 0, 128, {}, false, false, 64, 256}},
+      {"v3-ffnPre-noqk/v3-ffnPre-noqk", {Generation::v3, 3, 48, 48, 192, 0, 0, 150, {}, true}},
       {"v5.0/v5.0", {Generation::v5_0, 2, 128, 128, 288, 2, 64, 192, {}, false, true}},
       {"v5.0-faaaa/v5.0-faaaa", {Generation::v5_0, 2, 64, 64, 224, 2, 32, 128}},
       {"v5.1/v5.1", {Generation::v5_1, 3, 64, 64, 224, 2, 32, 192}},
@@ -179,6 +184,17 @@ TEST_CASE("the generation and every size come from names and shapes alone") {
     CAPTURE(name);
     CHECK(detect(open_checkpoint(shared_file("testdata/models/" + name + "-fp32.pth"))) == expected);
   }
+  LowRank widths{.decay = 8, .rate = 8, .value = 4, .gate = 12};
+  const auto found = [](const std::string& name) {
+    return detect(open_checkpoint(shared_file("spec/golden/models/" + name + ".safetensors")));
+  };
+  CHECK(found("v1_001") == Config{Generation::v1, 3, 32, 32, 80, 2, 16, 40, {}, false, false, 24});
+  CHECK(found("v8rc00") == Config{Generation::v8_rc00, 3, 32, 32, 128, 2, 16, 40, widths});
+  widths.embed = 32;
+  CHECK(found("v7a") == Config{Generation::v7a, 3, 32, 32, 128, 2, 16, 40, widths});
+  widths.query = 256;
+  widths.kept = 32;
+  CHECK(found("v7b") == Config{Generation::v7b, 3, 32, 32, 128, 2, 16, 40, widths, false, false, 4096});
 }
 
 TEST_SUITE_END();
