@@ -85,7 +85,12 @@ void check_refused(const AnyModel& model, const std::string& path, const std::st
 }
 
 /// The reference models that run, one of each kind at least.
-const char* const reference_models[] = {"v4/v4-fp32",
+const char* const reference_models[] = {"v1/v1-fp32",
+                                        "v2/v2-fp32",
+                                        "v2-ffnPre/v2-ffnPre-fp32",
+                                        "v3/v3-fp32",
+                                        "v3-ffnPre-noqk/v3-ffnPre-noqk-fp32",
+                                        "v4/v4-fp32",
                                         "v4/v4-bf16",
                                         "v4-odd/v4-odd-fp32",
                                         "v5.0/v5.0-fp32",
