@@ -21,6 +21,21 @@ StateLayout two_tensors() {
 
 TEST_SUITE_BEGIN("state");
 
+TEST_CASE("states of two models are not equal, and one that holds NaN is equal to its copy") {
+  StateLayout other = two_tensors();
+  other.set_model(Generation::v4, "0123456789abcdef");
+  auto state = LayoutOnly(two_tensors()).new_state();
+  CHECK_FALSE(state == LayoutOnly(std::move(other)).new_state());
+  state.values()[3] = NAN;
+  const auto copy = state;
+  CHECK(copy == state);
+  StateLayout layout;
+  layout.add("a", {Index{1} << 40});
+  CHECK_THROWS_WITH_AS(layout.add("b", {Index{1} << 40, Index{1} << 20}), doctest::Contains("state tensor 'b'"),
+                       ArgumentError);
+  CHECK_THROWS_AS(layout.add("c", {Index{1} << 40, Index{1} << 40}), ArgumentError);
+}
+
 TEST_CASE("tensors have names, shapes and initial values") {
   const auto state = LayoutOnly({Generation::v4, 2, 16, 16, 32, 0, 0, 20}).new_state();
   CHECK(state.tensor("blocks.1.att.xx").size() == 16);

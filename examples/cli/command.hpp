@@ -34,7 +34,14 @@ struct ModelOptions {
   template <class Scalar = float>
   [[nodiscard]] rwkv::BasicModel<Scalar> build(const rwkv::Checkpoint& checkpoint) const {
     rwkv::Config config = rwkv::detect(checkpoint);
-    if (group_norm_eps) config.group_norm_eps = *group_norm_eps;
+    if (group_norm_eps) {
+      if (config.n_head == 0 || config.generation == rwkv::Generation::v1) {
+        throw rwkv::ArgumentError(
+            {.item = "--group-norm-eps",
+             .problem = "an RWKV-" + std::string(rwkv::name(config.generation)) + " model has no group norm"});
+      }
+      config.group_norm_eps = *group_norm_eps;
+    }
     return rwkv::BasicModel<Scalar>(checkpoint, config);
   }
   template <class Scalar = float>

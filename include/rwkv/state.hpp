@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,13 +31,25 @@ public:
     /// Values before the first token of a state-tuned model, in place of `initial`; usually none.
     std::vector<double> tuned = {};
 
-    friend bool operator==(const Entry&, const Entry&) = default;
+    /// `tuned` does not count: it is part of the model, which the fingerprint tells.
+    friend bool operator==(const Entry& a, const Entry& b) {
+      return a.offset == b.offset && a.limit == b.limit && a.initial == b.initial && a.shape == b.shape &&
+             a.name == b.name;
+    }
   };
 
   /// Returns the offset of the new tensor. For `limit` see Entry.
+  /// Throws ArgumentError if no memory could hold it.
   Index add(std::string name, Shape shape, double initial = 0, Index limit = 0) {
+    constexpr Index max_size = Index{1} << 56;
     const Index offset = size_;
-    size_ += shape.checked_n_elements().value();
+    const std::optional<Index> n = shape.checked_n_elements();
+    if (!n || *n > max_size - size_) {
+      throw ArgumentError({.item = "state " + tensor_item(name),
+                           .expected = "a shape that memory can hold",
+                           .found = to_string(shape)});
+    }
+    size_ += *n;
     entries_.push_back({std::move(name), shape, initial, offset, limit});
     return offset;
   }
@@ -106,9 +120,9 @@ public:
     return const_cast<BasicState*>(this)->tensor(name);
   }
 
-  /// Whether both remember exactly the same.
+  /// Whether both are of the same model and remember exactly the same, bit for bit.
   friend bool operator==(const BasicState& a, const BasicState& b) noexcept {
-    return std::ranges::equal(a.values(), b.values());
+    return a.layout() == b.layout() && std::memcmp(a.values_.data(), b.values_.data(), a.values().size_bytes()) == 0;
   }
 
 private:

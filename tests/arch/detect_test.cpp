@@ -219,6 +219,16 @@ TEST_CASE("unknown tensors inside the layers are refused, counters and masks are
   CHECK_NOTHROW(Model{with("global_step")});
 }
 
+TEST_CASE("heads in one row are of 64 channels, and must fit") {
+  const Config config{Generation::v7, 1, 96, 96, 32, 3, 32, 20, {.decay = 2, .rate = 2, .gate = 2}};
+  const Checkpoint whole = synthetic(config, DType::f32, 1);
+  Checkpoint flat("flat.pth");
+  for (const auto& [name, tensor] : whole.entries()) {
+    flat.add(name, name.ends_with("r_k") ? TensorView{tensor.dtype, {96}, tensor.data, tensor.owner} : tensor);
+  }
+  CHECK_THROWS_WITH_AS(Model{flat}, doctest::Contains("'blocks.0.att.r_k': expected heads of equal size"), ModelError);
+}
+
 TEST_CASE("absurd layer numbers and names are refused") {
   for (const std::string number : {"9223372036854775807", "99999999999999999999", "x", "-1", ""}) {
     Checkpoint checkpoint = whole_model();

@@ -122,8 +122,8 @@ public:
     // Converted files of RWKV-7 may hold r_k as one row: its heads are then of the usual size.
     constexpr Index usual_head_size = 64;
     const bool is_flat = config.generation >= Generation::v7 && tensor.shape.rank() != 2;
-    config.n_head = is_flat ? tensor.n_elements() / usual_head_size : tensor.shape.rank() == 0 ? 0 : tensor.shape[0];
-    config.head_size = config.n_head > 0 ? config.n_att / config.n_head : 0;
+    config.n_head = is_flat ? config.n_att / usual_head_size : tensor.shape.rank() == 0 ? 0 : tensor.shape[0];
+    config.head_size = is_flat ? usual_head_size : config.n_head > 0 ? config.n_att / config.n_head : 0;
     if (config.n_head > 0 && config.n_head * config.head_size == config.n_att) return;
     throw ModelError({.path = checkpoint_.path(),
                       .item = tensor_item(name),
@@ -165,7 +165,13 @@ private:
 inline void read_copy_head(const ShapeReader& shapes, const Checkpoint& checkpoint, Config& config) {
   if (!checkpoint.contains("head_q.weight")) return;
   config.n_copy = shapes.axis("head_q.weight", 2, 0);
-  if (config.generation != Generation::v1) config.n_ctx = shapes.axis("copy_mask", 2, 0);
+  if (config.generation == Generation::v1) return;
+  config.n_ctx = shapes.axis("copy_mask", 2, 0);
+  if (shapes.axis("copy_mask", 2, 1) == config.n_ctx) return;
+  throw ModelError({.path = checkpoint.path(),
+                    .item = tensor_item("copy_mask"),
+                    .expected = "a square matrix, n_ctx x n_ctx",
+                    .found = to_string(checkpoint.at("copy_mask").shape)});
 }
 
 /// The sizes of RWKV-5 to 7.
