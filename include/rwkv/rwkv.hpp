@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Everything that runs models. (arch/init.hpp, which makes new ones, is apart.)
+// Everything that runs models. Apart are arch/init.hpp, which makes new ones, and core/eigen.hpp, which shows weights
+// and activations as matrices of Eigen: they take long to compile, and few programs need them.
 #pragma once
 
-#include "rwkv/core/eigen.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"

@@ -28,15 +28,15 @@ using AnyNetwork = std::variant<Network<Scalar, v4::Layer<Scalar>>, Network<Scal
 template <class Scalar>
 [[nodiscard]] AnyNetwork<Scalar> make_network(const Builder& build) {
   switch (build.config().generation) {
-    case Generation::v4: return Network<Scalar, v4::Layer<Scalar>>(build);
+    case Generation::v4: return AnyNetwork<Scalar>(std::in_place_type<Network<Scalar, v4::Layer<Scalar>>>, build);
     case Generation::v5_0:
     case Generation::v5_1:
-    case Generation::v5_2: return Network<Scalar, v5::Layer<Scalar>>(build);
+    case Generation::v5_2: return AnyNetwork<Scalar>(std::in_place_type<Network<Scalar, v5::Layer<Scalar>>>, build);
     case Generation::v6:
     case Generation::v6a:
     case Generation::v6b:
-    case Generation::v6c: return Network<Scalar, v6::Layer<Scalar>>(build);
-    default: return Network<Scalar, v7::Layer<Scalar>>(build);
+    case Generation::v6c: return AnyNetwork<Scalar>(std::in_place_type<Network<Scalar, v6::Layer<Scalar>>>, build);
+    default: return AnyNetwork<Scalar>(std::in_place_type<Network<Scalar, v7::Layer<Scalar>>>, build);
   }
 }
 

@@ -2,9 +2,9 @@
 // The frame around the layers that all generations from RWKV-2 on share: embedding, ln0, layers, ln_out, head.
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
@@ -26,7 +26,6 @@ public:
       : has_ln0_(build.config().generation != Generation::v2),
         embedding_(build.table("emb.weight", build.config().n_embd)) {
     if (has_ln0_) ln0_ = build.layer_norm<Scalar>("blocks.0.ln0", build.config().n_embd);
-    layers_.reserve(static_cast<std::size_t>(build.config().n_layer));
     for (Index i = 0; i < build.config().n_layer; ++i) layers_.emplace_back(build.layer(i));
     ln_out_ = build.layer_norm<Scalar>("ln_out", build.config().n_embd);
     head_ = build.matrix("head.weight", build.config().n_vocab, build.config().n_embd);
@@ -68,7 +67,7 @@ private:
   bool has_ln0_;
   TensorView embedding_;
   LayerNorm<Scalar> ln0_;
-  std::vector<Layer> layers_;
+  std::deque<Layer> layers_;  // made in place: nothing moves
   LayerNorm<Scalar> ln_out_;
   Linear head_;
   std::optional<CopyHead<Scalar>> copy_head_;
