@@ -1,8 +1,7 @@
 # The tests of consumers: the library as a subproject, installed, and each of its headers by itself.
 set(consumer_source ${CMAKE_CURRENT_LIST_DIR})
 set(consumer_build ${PROJECT_BINARY_DIR}/consumer)
-set(consumer_options -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DEigen3_DIR=${Eigen3_DIR}
-    -Dnlohmann_json_DIR=${nlohmann_json_DIR})
+set(consumer_options -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DEigen3_DIR=${Eigen3_DIR})
 
 function(rwkv_add_consumer name)  # further arguments: configure options
   add_test(NAME consumer/${name}
