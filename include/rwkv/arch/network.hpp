@@ -2,9 +2,10 @@
 // The frame around the layers that all generations from RWKV-2 on share: embedding, ln0, layers, ln_out, head.
 #pragma once
 
-#include <deque>
+#include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
@@ -26,7 +27,7 @@ public:
       : has_ln0_(build.config().generation != Generation::v2),
         embedding_(build.table("emb.weight", build.config().n_embd)) {
     if (has_ln0_) ln0_ = build.layer_norm<Scalar>("blocks.0.ln0", build.config().n_embd);
-    for (Index i = 0; i < build.config().n_layer; ++i) layers_.emplace_back(build.layer(i));
+    for (Index i = 0; i < build.config().n_layer; ++i) layers_.push_back(std::make_unique<const Layer>(build.layer(i)));
     ln_out_ = build.layer_norm<Scalar>("ln_out", build.config().n_embd);
     head_ = build.matrix("head.weight", build.config().n_vocab, build.config().n_embd);
     if (build.config().n_copy > 0) copy_head_.emplace(build);
@@ -43,7 +44,7 @@ public:
 
   /// Layers [first, last) on the residual stream x [T, C].
   void apply_layers(Index first, Index last, MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)].apply(x, batch);
+    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)]->apply(x, batch);
   }
 
   /// logits [n, V] of the rows `wanted`, n of them in ascending order, from the residual stream x [T, C] after the last
@@ -67,7 +68,7 @@ private:
   bool has_ln0_;
   TensorView embedding_;
   LayerNorm<Scalar> ln0_;
-  std::deque<Layer> layers_;  // made in place: nothing moves
+  std::vector<std::unique_ptr<const Layer>> layers_;
   LayerNorm<Scalar> ln_out_;
   Linear head_;
   std::optional<CopyHead<Scalar>> copy_head_;
