@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <rwkv/arch/init.hpp>
+#include <rwkv/arch/synthetic.hpp>
 #include <rwkv/rwkv.hpp>
 
 namespace {

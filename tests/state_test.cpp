@@ -1,61 +1,73 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/state.hpp"
 
-#include "rwkv/arch/init.hpp"
-#include "rwkv/model.hpp"
-#include "rwkv/state_file.hpp"
+#include "support/states.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
-using rwkv_test::TemporaryFile;
+using rwkv_test::counted;
+using rwkv_test::LayoutOnly;
 
 namespace {
 
-template <class Scalar>
-BasicModel<Scalar> small_model(Index n_embd = 16) {
-  return BasicModel<Scalar>(synthetic({Generation::v4, 2, n_embd, n_embd, 32, 0, 0, 20}, DType::f32, 1));
-}
-
-template <class Scalar>
-BasicState<Scalar> used_state(const BasicModel<Scalar>& model) {
-  Workspace workspace({1});
-  auto state = model.new_state();
-  const std::vector<Token> tokens{3, 1, 4, 1, 5};
-  static_cast<void>(model.forward(tokens, state, workspace));
-  return state;
+StateLayout two_tensors() {
+  StateLayout layout;
+  layout.add("a", {2});
+  layout.add("b", {2, 3}, -1);
+  return layout;
 }
 
 }  // namespace
 
 TEST_SUITE_BEGIN("state");
 
-TEST_CASE("a saved state comes back bit for bit, in both precisions") {
-  const TemporaryFile file(".safetensors");
-  const auto model = small_model<float>();
-  const auto state = used_state(model);
-  save_state(state, file.path());
-  CHECK(load_state(model.new_state(), file.path()) == state);
-  const auto exact = small_model<double>();
-  const auto exact_state = used_state(exact);
-  save_state(exact_state, file.path());
-  CHECK(load_state(exact.new_state(), file.path()) == exact_state);
-}
-
 TEST_CASE("tensors have names, shapes and initial values") {
-  const auto state = small_model<float>().new_state();
+  const auto state = LayoutOnly({Generation::v4, 2, 16, 16, 32, 0, 0, 20}).new_state();
   CHECK(state.tensor("blocks.1.att.xx").size() == 16);
   for (const float value : state.tensor("blocks.0.att.pp")) CHECK(value == -1e30f);
   for (const float value : state.tensor("blocks.1.ffn.xx")) CHECK(value == 0.0f);
   CHECK(state.layout().size() == 2 * 5 * 16);
+  CHECK_THROWS_WITH_AS(static_cast<void>(state.tensor("x")), doctest::Contains("state tensor 'x': there is none"),
+                       ArgumentError);
 }
 
-TEST_CASE("a file of another model is refused with the tensor") {
-  const TemporaryFile file(".safetensors");
-  save_state(used_state(small_model<float>(24)), file.path());
-  CHECK_THROWS_WITH_AS(static_cast<void>(load_state(small_model<float>().new_state(), file.path())),
-                       doctest::Contains("'blocks.0.att.xx': expected real numbers of shape [16], found f32 [24]"),
-                       ModelError);
-  CHECK_THROWS_AS(static_cast<void>(load_state(small_model<float>().new_state(), "/nonexistent")), IoError);
+TEST_CASE("a copy is a fork, and reset forgets") {
+  const LayoutOnly model(two_tensors());
+  auto state = counted(model.new_state());
+  const auto fork = state;
+  CHECK(fork == state);
+  state.tensor("b")[5] = 0;
+  CHECK(fork != state);
+  CHECK(fork.tensor("b")[5] == 8);
+  state.reset();
+  CHECK(state == model.new_state());
+  CHECK(state.tensor("b")[0] == -1);
+}
+
+TEST_CASE("a tensor may begin with trained values, one for each element") {
+  StateLayout layout = two_tensors();
+  const std::vector<double> values{1, 2, 3, 4, 5, 6};
+  layout.set_initial(values);
+  auto state = LayoutOnly(layout).new_state();
+  CHECK(state.tensor("a")[1] == 0);
+  CHECK(std::ranges::equal(state.tensor("b"), values));
+  CHECK_THROWS_WITH_AS(layout.set_initial(std::span(values).first(5)), doctest::Contains("expected 6 values, found 5"),
+                       ArgumentError);
+}
+
+TEST_CASE("layouts are equal if their tensors and their models are") {
+  StateLayout a = two_tensors(), b = two_tensors();
+  CHECK(a == b);
+  a.set_model(Generation::v7, "0123");
+  CHECK(a != b);
+  b.set_model(Generation::v7, "4567");
+  CHECK(a != b);
+  b.set_model(Generation::v6, "0123");
+  CHECK(a != b);
+  b.set_model(Generation::v7, "0123");
+  CHECK(a == b);
+  b.add("c", {1});
+  CHECK(a != b);
 }
 
 TEST_SUITE_END();

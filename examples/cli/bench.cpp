@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // rwkv bench: how fast a model runs here, against what the machine can do.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -8,7 +9,7 @@
 #include <numeric>
 
 #include "command.hpp"
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 
 namespace cli {
 namespace {
@@ -17,18 +18,27 @@ using rwkv::Index;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+/// The seconds that `work` takes.
+template <class Work>
+double seconds_of(Work&& work) {
+  const double begin = now();
+  work();
+  return now() - begin;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<Index>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 /// Median of the seconds that `work` takes, after one run that does not count.
 template <class Work>
 double median_seconds(int n_runs, Work&& work) {
   work();
   std::vector<double> seconds;
-  for (int i = 0; i < n_runs; ++i) {
-    const double begin = now();
-    work();
-    seconds.push_back(now() - begin);
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + n_runs / 2, seconds.end());
-  return seconds[static_cast<std::size_t>(n_runs / 2)];
+  for (int i = 0; i < n_runs; ++i) seconds.push_back(seconds_of(work));
+  return median(std::move(seconds));
 }
 
 /// Reads a buffer far larger than the caches with all threads, each in n_streams sequential runs at once. Bytes per
@@ -79,12 +89,14 @@ struct BenchCommand {
   Index n_prompt = 512;
   Index n_generate = 50;
   Index n_batch = 1;
+  Index n_context = 0;
   bool json = false;
 
   void run();
 
 private:
   [[nodiscard]] rwkv::Checkpoint make_checkpoint() const;
+  void compare_contexts(const rwkv::Model& weights, rwkv::Workspace& workspace, nlohmann::ordered_json& result) const;
 };
 
 rwkv::Checkpoint BenchCommand::make_checkpoint() const {
@@ -112,7 +124,7 @@ struct DenseWeights {
 DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) {
   DenseWeights result;
   for (const rwkv::TensorSpec& spec : rwkv::tensor_list(weights.config())) {
-    if (spec.role != rwkv::TensorRole::matrix) continue;
+    if (spec.role == rwkv::TensorRole::vector || spec.role == rwkv::TensorRole::embedding) continue;
     const rwkv::TensorView& tensor = checkpoint.at(spec.name);
     result.n_bytes += static_cast<double>(tensor.n_bytes());
     result.n_weights += static_cast<double>(tensor.n_elements());
@@ -120,6 +132,11 @@ DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model
     result.dtype = rwkv::name(tensor.dtype);
   }
   return result;
+}
+
+/// Some token of the vocabulary.
+rwkv::Token token(Index i, const rwkv::Model& weights) {
+  return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab);
 }
 
 /// Memory of this process that is no part of a file, as Linux counts it.
@@ -130,6 +147,32 @@ double private_megabytes() {
     if (field == "RssAnon:" && status >> kilobytes) return kilobytes / 1024;
   }
   return 0;
+}
+
+/// A step of decoding after 100 tokens and one after n_context tokens, taken in turns: what depends on the length of
+/// the text shows in their ratio, what happens on the machine meanwhile does not.
+void BenchCommand::compare_contexts(const rwkv::Model& weights, rwkv::Workspace& workspace,
+                                    nlohmann::ordered_json& result) const {
+  constexpr Index n_short = 100;
+  std::vector<rwkv::Token> text(static_cast<std::size_t>(std::max(n_context, n_short)));
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = token(static_cast<Index>(i), weights);
+  std::array<rwkv::State, 2> states{weights.new_state(), weights.new_state()};
+  rwkv::Sequence sequence{std::span(text).first(n_short), &states[0], rwkv::Logits::none};
+  weights.forward(std::span(&sequence, 1), workspace);
+  const double short_megabytes = private_megabytes();
+  sequence = {std::span(text).first(static_cast<std::size_t>(n_context)), &states[1], rwkv::Logits::none};
+  weights.forward(std::span(&sequence, 1), workspace);
+  std::array<std::vector<double>, 2> seconds;
+  for (Index step = 0; step < std::max<Index>(n_generate, 1); ++step) {
+    const std::array<rwkv::Token, 1> next{token(step, weights)};
+    for (std::size_t i = 0; i < 2; ++i) {
+      seconds[i].push_back(seconds_of([&] { weights.forward(next, states[i], workspace); }));
+    }
+  }
+  result["context"] = n_context;
+  result["context_decode_seconds_ratio"] = median(seconds[1]) / median(seconds[0]);
+  result["context_extra_mb"] = private_megabytes() - short_megabytes;
+  result["state_mb"] = static_cast<double>(states[0].values().size_bytes()) / (1 << 20);
 }
 
 void BenchCommand::run() {
@@ -143,9 +186,8 @@ void BenchCommand::run() {
   rwkv::Workspace workspace(model.workspace());
   const DenseWeights dense = dense_weights(checkpoint, weights);
 
-  const auto token = [&](Index i) { return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab); };
   std::vector<rwkv::Token> prompt;
-  for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i));
+  for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i, weights));
   auto state = weights.new_state();
   const double prompt_seconds =
       n_prompt == 0 ? 0 : median_seconds(3, [&] { weights.forward(prompt, state, workspace); });
@@ -156,7 +198,7 @@ void BenchCommand::run() {
   for (std::size_t i = 0; i < states.size(); ++i) batch.push_back({std::span(&tokens[i], 1), &states[i]});
   Index n_steps = 0;
   const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), [&] {
-    for (rwkv::Token& each : tokens) each = token(++n_steps);
+    for (rwkv::Token& each : tokens) each = token(++n_steps, weights);
     weights.forward(batch, workspace);
   });
   const double extra_megabytes = private_megabytes() - before_megabytes;
@@ -168,7 +210,7 @@ void BenchCommand::run() {
   const double prompt_rate = n_prompt == 0 ? 0 : static_cast<double>(n_prompt) / prompt_seconds;
   const double prompt_flops = 2 * dense.n_layer_weights * prompt_rate;
 
-  const nlohmann::ordered_json result{
+  nlohmann::ordered_json result{
       {"model", model.model.empty() ? "synthetic " + synthetic : rwkv::to_utf8(model.model)},
       {"dtype", dense.dtype},
       {"isa", rwkv::name(workspace.isa())},
@@ -188,6 +230,7 @@ void BenchCommand::run() {
       {"prompt_gemm_share", prompt_flops / gemm_peak},
       {"zero_activation_share", nullptr},  // not measured yet
   };
+  if (n_context > 0) compare_contexts(weights, workspace, result);
   if (json) return print(result.dump(2) + "\n");
   for (const auto& [field, value] : result.items()) {
     char number[32];
@@ -207,7 +250,7 @@ void add_bench(CLI::App& program) {
   add_model_options(app, command->model);
   auto* const synthetic =
       app.add_option("--synthetic", command->synthetic,
-                     "Instead of a model, random weights in the shapes of a published one: v4-169M ...");
+                     "Instead of a model, random weights in the shapes of a published one: v7-0.1B ...");
   app.add_option("--dtype", command->dtype, "How synthetic weights are stored")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str()
@@ -217,6 +260,9 @@ void add_bench(CLI::App& program) {
   app.add_option("--batch", command->n_batch, "Sequences that decode together")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  app.add_option("--context", command->n_context,
+                 "Also compare a step after so many tokens with one after 100, in turns, and the memory")
+      ->check(count);
   app.add_flag("--json", command->json, "As one JSON object");
   app.callback([command] { command->run(); });
 }

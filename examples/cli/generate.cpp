@@ -28,6 +28,8 @@ struct GenerateCommand {
   std::string tokenizer;
   std::string prompt;
   std::string prompt_file;
+  std::string state_in;
+  std::string state_out;
   bool echo = true;
   bool verbose = false;
   rwkv::Index n_tokens = 200;
@@ -67,6 +69,12 @@ void GenerateCommand::run() {
                                .hint = "Name a checkpoint with -m, or in the environment variable RWKV_MODEL."});
   }
   if (!prompt_file.empty()) prompt = read_text(prompt_file);
+  if (prompt.empty() && !state_in.empty()) {
+    throw rwkv::ArgumentError({.item = "--state-in",
+                               .problem = "the prompt is empty",
+                               .hint = "A State does not say what comes next before it has read something: name the "
+                                       "text to go on with, with -p."});
+  }
   const auto started = std::chrono::steady_clock::now();
   const auto seconds = [&started] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
@@ -76,6 +84,7 @@ void GenerateCommand::run() {
   const auto text = rwkv::tokenizer_for(weights.config().n_vocab, model.model, tokenizer);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
+  if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in));
   const double load_seconds = seconds();
 
   stop_on_interrupt();
@@ -91,6 +100,7 @@ void GenerateCommand::run() {
   });
   print("\n");
   flush();
+  if (!state_out.empty()) rwkv::save_state(generator.state(), state_out);
   if (verbose) {
     const double generate_seconds = seconds() - read_seconds;
     std::fprintf(
@@ -117,6 +127,8 @@ void add_generate(CLI::App& program) {
   app.add_flag("!--no-echo", command->echo, "Print only what is generated, not the prompt");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
+  app.add_option("--state-in", command->state_in, "State to go on from: from --state-out, or a tuned one");
+  app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)");
   app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
   rwkv::SamplerOptions& s = command->sampling;
   app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();

@@ -12,23 +12,31 @@ struct InspectCommand {
   bool json = false;
   bool verify = true;
 
-  void run() const {
-    const rwkv::Checkpoint checkpoint = rwkv::open_checkpoint(file, {.verify_checksums = verify});
-    std::optional<rwkv::Model> model;
-    std::string problem;  // why it is not a model that can run; its tensors are of interest all the same
+  void run() const;
+};
+
+/// What a file is: a model, or a State, or else there is a problem.
+struct Contents {
+  explicit Contents(const std::string& file, const rwkv::OpenOptions& options)
+      : checkpoint(rwkv::open_checkpoint(file, options)), state(rwkv::state_kind(checkpoint)) {
+    if (state) return;
     try {
       model.emplace(checkpoint);
     } catch (const rwkv::Error& error) {
       problem = error.what();
     }
-    if (json) return print_json(checkpoint, model, problem);
-    print_text(checkpoint, model, problem);
   }
 
-private:
-  using MaybeModel = std::optional<rwkv::Model>;
-  static void print_json(const rwkv::Checkpoint& checkpoint, const MaybeModel& model, const std::string& problem);
-  static void print_text(const rwkv::Checkpoint& checkpoint, const MaybeModel& model, const std::string& problem);
+  /// The text of that name in the metadata of a State.
+  [[nodiscard]] std::string metadata(const std::string& key) const {
+    const auto found = checkpoint.metadata().find(key);
+    return found == checkpoint.metadata().end() ? "unknown" : rwkv::to_utf8(rwkv::printable(found->second));
+  }
+
+  rwkv::Checkpoint checkpoint;
+  std::optional<rwkv::StateKind> state;
+  std::optional<rwkv::Model> model;
+  std::string problem;  // why it is not a model that can run; its tensors are of interest all the same
 };
 
 struct Sums {
@@ -46,10 +54,24 @@ Sums sums(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) {
   return sums;
 }
 
-void InspectCommand::print_json(const rwkv::Checkpoint& checkpoint, const MaybeModel& model,
-                                const std::string& problem) {
+const char* name(rwkv::StateKind kind) {
+  switch (kind) {
+    case rwkv::StateKind::own: return "own";
+    case rwkv::StateKind::tuned: return "tuned";
+    default: return "pip";
+  }
+}
+
+void print_json(const Contents& contents) {
+  const auto& [checkpoint, state, model, problem] = contents;
   nlohmann::ordered_json result{{"file", rwkv::to_utf8(checkpoint.path())}};
-  if (model) {
+  if (state) {
+    result["state"] = name(*state);
+    if (state == rwkv::StateKind::own) {
+      result.update(
+          {{"generation", contents.metadata("generation")}, {"fingerprint", contents.metadata("fingerprint")}});
+    }
+  } else if (model) {
     const rwkv::Config& config = model->config();
     const Sums total = sums(checkpoint, *model);
     result.update({{"generation", rwkv::name(config.generation)},
@@ -62,7 +84,8 @@ void InspectCommand::print_json(const rwkv::Checkpoint& checkpoint, const MaybeM
                    {"n_vocab", config.n_vocab},
                    {"n_parameters", total.n_parameters},
                    {"n_bytes", total.n_bytes},
-                   {"n_state", model->new_state().layout().size()}});
+                   {"n_state", model->new_state().layout().size()},
+                   {"fingerprint", model->new_state().layout().fingerprint()}});
   } else {
     result["problem"] = rwkv::to_utf8(problem);
   }
@@ -75,12 +98,19 @@ void InspectCommand::print_json(const rwkv::Checkpoint& checkpoint, const MaybeM
   print(result.dump(2) + "\n");
 }
 
-void InspectCommand::print_text(const rwkv::Checkpoint& checkpoint, const MaybeModel& model,
-                                const std::string& problem) {
+void print_text(const Contents& contents) {
+  const auto& [checkpoint, state, model, problem] = contents;
   const auto row = [](const std::string& what, const std::string& value) {
     print(what + std::string(14 - std::min<std::size_t>(13, what.size()), ' ') + value + "\n");
   };
-  if (model) {
+  if (state == rwkv::StateKind::own) {
+    row("state", "of an RWKV-" + contents.metadata("generation") + " model");
+    row("fingerprint", contents.metadata("fingerprint") + ", of the model");
+  } else if (state == rwkv::StateKind::tuned) {
+    row("state", "a trained one, to begin with");
+  } else if (state) {
+    row("state", "a list of tensors, as the Python package rwkv has it");
+  } else if (model) {
     const rwkv::Config& config = model->config();
     const Sums total = sums(checkpoint, *model);
     row("model", "RWKV-" + std::string(rwkv::name(config.generation)) + (config.has_ffn_pre ? " with ffnPre" : ""));
@@ -91,6 +121,7 @@ void InspectCommand::print_text(const rwkv::Checkpoint& checkpoint, const MaybeM
     row("parameters", std::to_string(total.n_parameters));
     row("weights", std::to_string(total.n_bytes) + " bytes");
     row("state", std::to_string(model->new_state().layout().size() * 4) + " bytes");
+    row("fingerprint", model->new_state().layout().fingerprint());
   } else {
     row("problem", problem);
   }
@@ -102,12 +133,18 @@ void InspectCommand::print_text(const rwkv::Checkpoint& checkpoint, const MaybeM
   }
 }
 
+void InspectCommand::run() const {
+  const Contents contents(file, {.verify_checksums = verify});
+  if (json) return print_json(contents);
+  print_text(contents);
+}
+
 }  // namespace
 
 void add_inspect(CLI::App& program) {
   auto command = std::make_shared<InspectCommand>();
-  CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint");
-  app.add_option("file", command->file, "Checkpoint: .pth, .safetensors or rwkv.cpp .bin")->required();
+  CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint or a State");
+  app.add_option("file", command->file, "Checkpoint or State: .pth, .safetensors or rwkv.cpp .bin")->required();
   app.add_flag("--json", command->json, "As one JSON object");
   app.add_flag("!--no-verify", command->verify, "Do not compare the checksums of a .pth: faster");
   app.callback([command] { command->run(); });

@@ -49,7 +49,7 @@ void LogitsCommand::run_in() const {
   rwkv::Workspace workspace(model.workspace());
   const auto weights = rwkv::load_model<Scalar>(model.model, {.verify_checksums = model.verify});
   auto state = weights.new_state();
-  if (!state_in.empty()) state = rwkv::load_state(std::move(state), state_in);
+  if (!state_in.empty()) state = rwkv::load_state(weights, state_in);
   std::vector<Scalar> logits;
   logits.reserve(ids.size() * static_cast<std::size_t>(weights.config().n_vocab));
   for (std::size_t first = 0; first < ids.size(); first += n_chunk) {
@@ -77,7 +77,7 @@ void add_logits(CLI::App& program) {
   app.add_option("--scalar", command->scalar, "Precision: float or double")
       ->check(CLI::IsMember({"float", "double"}))
       ->capture_default_str();
-  app.add_option("--state-in", command->state_in, "State to begin with (safetensors)");
+  app.add_option("--state-in", command->state_in, "State to go on from: from --state-out, or a tuned one");
   app.add_option("--state-out", command->state_out, "Where to write the state after the last token");
   app.add_option("--out", command->out, "Where to write the tensor 'logits', [T, n_vocab] (safetensors)")->required();
   app.callback([command] { command->run(); });

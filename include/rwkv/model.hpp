@@ -13,6 +13,7 @@
 
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/detect.hpp"
+#include "rwkv/arch/fingerprint.hpp"
 #include "rwkv/arch/generations.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/state.hpp"
@@ -89,6 +90,10 @@ public:
 
   /// Throws ArgumentError if a token is outside the vocabulary.
   void check(std::span<const Token> tokens) const;
+  /// Throws ArgumentError if the state is of another model.
+  void check(const BasicState<Scalar>& state) const {
+    if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
+  }
 
 private:
   struct Data {
@@ -98,6 +103,7 @@ private:
       Construction construction{&checkpoint, config, *layout};
       AnyNetwork<Scalar> loaded = make_network<Scalar>(Builder(construction));
       refuse_unknown_tensors(checkpoint, construction);
+      layout->set_model(config.generation, model_fingerprint(checkpoint, construction));
       if (config.n_ctx > 0) n_read = layout->add("n_read", {1}, 0, 2 * config.n_ctx);
       return loaded;
     }
@@ -145,9 +151,6 @@ private:
     segment.state[data_->n_read] = static_cast<Scalar>(n_read < 2 * n_ctx ? n_read : n_ctx + n_read % n_ctx);
   }
 
-  void check(const BasicState<Scalar>& state) const {
-    if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
-  }
   void check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const;
   void check(const BasicActivations<Scalar>& rows, const BasicState<Scalar>& state) const;
   void check_room(const BasicState<Scalar>& state, Index n_tokens) const;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "rwkv/arch/config.hpp"
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/tensor.hpp"
@@ -50,20 +51,26 @@ public:
     entries_.back().tuned.assign(values.begin(), values.end());
   }
 
-  /// What tells the model apart that this is a State of, "" if it does not matter; part of what makes layouts equal.
+  /// Which model this is a State of: its generation, and what tells it apart from others of the same sizes, or "" if
+  /// that does not matter. Part of what makes layouts equal.
+  [[nodiscard]] Generation generation() const noexcept { return generation_; }
   [[nodiscard]] const std::string& fingerprint() const noexcept { return fingerprint_; }
-  void set_fingerprint(std::string fingerprint) { fingerprint_ = std::move(fingerprint); }
+  void set_model(Generation generation, std::string fingerprint) {
+    generation_ = generation;
+    fingerprint_ = std::move(fingerprint);
+  }
 
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
   /// Elements of all tensors together.
   [[nodiscard]] Index size() const noexcept { return size_; }
 
   friend bool operator==(const StateLayout& a, const StateLayout& b) {
-    return &a == &b || (a.fingerprint_ == b.fingerprint_ && a.entries_ == b.entries_);
+    return &a == &b || (a.generation_ == b.generation_ && a.fingerprint_ == b.fingerprint_ && a.entries_ == b.entries_);
   }
 
 private:
   std::vector<Entry> entries_;
+  Generation generation_ = Generation::v4;
   std::string fingerprint_;
   Index size_ = 0;
 };

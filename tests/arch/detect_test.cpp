@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/arch/detect.hpp"
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/text/sampler.hpp"
 #include "support/support.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/arch/init.hpp"
 
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
 #include "support/support.hpp"
 
@@ -14,6 +15,15 @@ const Config small{Generation::v4, 4, 32, 32, 128, 0, 0, 65};
 std::vector<float> values(const Checkpoint& checkpoint, const std::string& name) {
   const auto buffer = read_all<float>(checkpoint.at(name));
   return {buffer.begin(), buffer.end()};
+}
+
+/// How far the rows or columns of a matrix, whichever are fewer, are from being orthogonal with length `gain`.
+float gram_error(const Checkpoint& model, const char* name, double gain) {
+  const auto matrix = map_matrix<float>(model.at(name)).cast<double>().eval();
+  const auto gram =
+      matrix.rows() < matrix.cols() ? (matrix * matrix.transpose()).eval() : (matrix.transpose() * matrix).eval();
+  return static_cast<float>(
+      (gram - gain * gain * Eigen::MatrixXd::Identity(gram.rows(), gram.cols())).cwiseAbs().maxCoeff());
 }
 
 }  // namespace
@@ -53,20 +63,85 @@ TEST_CASE("layer 1 of an RWKV-4 with 4 layers of width 32 has the printed values
 
 TEST_CASE("matrices are orthogonal with the gain of their shape, or zero") {
   const Checkpoint model = init(small, 7);
-  const auto gram_error = [&](const char* name, double gain) {
-    const auto matrix = map_matrix<float>(model.at(name)).cast<double>().eval();
-    const auto gram =
-        matrix.rows() < matrix.cols() ? (matrix * matrix.transpose()).eval() : (matrix.transpose() * matrix).eval();
-    return (gram - gain * gain * Eigen::MatrixXd::Identity(gram.rows(), gram.cols())).cwiseAbs().maxCoeff();
-  };
-  CHECK(gram_error("blocks.2.att.value.weight", 1.0) < 1e-5);
-  CHECK(gram_error("blocks.2.ffn.key.weight", 2.0) < 1e-5);  // sqrt(128 / 32)
-  CHECK(gram_error("head.weight", 0.5 * std::sqrt(65.0 / 32)) < 1e-5);
-  CHECK(gram_error("emb.weight", 1e-4 * std::sqrt(65.0)) < 1e-9);
+  CHECK(gram_error(model, "blocks.2.att.value.weight", 1.0) < 1e-5);
+  CHECK(gram_error(model, "blocks.2.ffn.key.weight", 2.0) < 1e-5);  // sqrt(128 / 32)
+  CHECK(gram_error(model, "head.weight", 0.5 * std::sqrt(65.0 / 32)) < 1e-5);
+  CHECK(gram_error(model, "emb.weight", 1e-4 * std::sqrt(65.0)) < 1e-9);
   for (const char* zero : {"att.key", "att.receptance", "att.output", "ffn.receptance", "ffn.value"}) {
     const auto weights = values(model, "blocks.3." + std::string(zero) + ".weight");
     CHECK(std::all_of(weights.begin(), weights.end(), [](float weight) { return weight == 0.0f; }));
   }
+}
+
+TEST_CASE("layer 1 of RWKV-5, 6 and 7 with 4 layers of width 8 begins with the values of RWKV-LM's formulas") {
+  // Computed with numpy from the formulas in section 9 of the specification: 2 heads of 4 channels.
+  using Expected = std::vector<std::pair<const char*, std::vector<float>>>;
+  const auto check = [](Generation generation, const LowRank& low_rank, const Expected& expected) {
+    const Checkpoint model = init({generation, 4, 8, 8, 16, 2, 4, 10, low_rank}, 1);
+    for (const auto& [name, numbers] : expected) {
+      const std::string tensor = name;  // clang 14 does not capture structured bindings
+      CAPTURE(tensor);
+      CHECK(max_abs_difference(values(model, "blocks.1." + tensor), numbers) < 2e-6);  // six decimals, and float
+    }
+  };
+  check(
+      Generation::v5_2, {},
+      {
+          {"att.time_decay",
+           {-6.000000f, -5.448948f, -4.791186f, -4.086054f, -3.348285f, -2.585255f, -1.801473f, -1.000000f}},
+          {"att.time_faaaa", {0.333333f, 0.385714f, 0.138095f, 0.190476f, 0.242857f, -0.004762f, 0.047619f, 0.100000f}},
+          {"att.time_mix_v", {0.100000f, 0.310224f, 0.453553f, 0.579207f, 0.694604f, 0.802927f, 0.905927f, 1.004703f}},
+          {"att.time_mix_g", {0.000000f, 0.458502f, 0.594604f, 0.692248f, 0.771105f, 0.838407f, 0.897735f, 0.951159f}},
+          {"att.ln_x.weight", {0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f}},
+          {"ffn.time_mix_r", {0.000000f, 0.210224f, 0.353553f, 0.479207f, 0.594604f, 0.702927f, 0.805927f, 0.904703f}},
+      });
+  check(Generation::v5_1, {},
+        {
+            {"att.time_decay", {-6.000000f, -1.000000f}},
+            {"att.time_faaaa", {0.333333f, 0.000000f}},
+        });
+  check(
+      Generation::v6, {.mix = 2, .decay = 3},
+      {
+          {"att.time_decay",
+           {-6.000000f, -5.448948f, -4.791186f, -4.086054f, -3.348285f, -2.585255f, -1.801473f, -1.000000f}},
+          {"att.time_faaaa", {0.333333f, 0.385714f, 0.138095f, 0.190476f, 0.242857f, -0.004762f, 0.047619f, 0.100000f}},
+          {"att.time_maa_w", {1.000000f, 0.789776f, 0.646447f, 0.520793f, 0.405396f, 0.297073f, 0.194073f, 0.095297f}},
+          {"att.time_maa_v", {0.900000f, 0.689776f, 0.546447f, 0.420793f, 0.305396f, 0.197073f, 0.094073f, -0.004703f}},
+          {"att.time_maa_r", {1.000000f, 0.541498f, 0.405396f, 0.307752f, 0.228895f, 0.161593f, 0.102265f, 0.048841f}},
+          {"ffn.time_maa_k", {1.000000f, 0.584081f, 0.442807f, 0.338858f, 0.253546f, 0.179862f, 0.114290f, 0.054776f}},
+      });
+  check(
+      Generation::v7, {.decay = 2, .rate = 3, .value = 4, .gate = 5},
+      {
+          {"att.ln_x.weight", {0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f, 0.615572f}},
+          {"att.x_r", {1.000000f, 0.267957f, 0.187748f, 0.136813f, 0.098750f, 0.068073f, 0.042234f, 0.019830f}},
+          {"att.x_a", {1.000000f, 0.754295f, 0.607708f, 0.484212f, 0.373668f, 0.271853f, 0.176495f, 0.086191f}},
+          {"att.x_v", {1.000000f, 0.664357f, 0.517032f, 0.402461f, 0.305041f, 0.218665f, 0.140181f, 0.067703f}},
+          {"ffn.x_k", {1.000000f, 0.482087f, 0.355082f, 0.266803f, 0.196932f, 0.138183f, 0.087005f, 0.041370f}},
+          {"att.w0", {-8.000000f, -5.566312f, -4.525953f, -1.601968f, -5.707472f, -2.413247f, -0.619076f, 3.000000f}},
+          {"att.a0", {-0.690000f, -0.366190f, -0.242381f, 0.081429f, -0.461429f, -0.137619f, -0.013810f, 0.310000f}},
+          {"att.v0", {0.930000f, 0.872857f, 0.815714f, 0.758571f, 0.701429f, 0.644286f, 0.587143f, 0.530000f}},
+          {"att.k_k", {0.760000f, 0.745714f, 0.731429f, 0.717143f, 0.702857f, 0.688571f, 0.674286f, 0.660000f}},
+      });
+}
+
+TEST_CASE("matrices of RWKV-7 are orthogonal with their gains, zero, or small") {
+  const Config config{Generation::v7, 3, 32, 32, 64, 2, 16, 40, {.decay = 8, .rate = 8, .value = 4, .gate = 8}};
+  const Checkpoint model = init(config, 7);
+  CHECK(gram_error(model, "blocks.2.att.receptance.weight", 1.0) < 1e-5);
+  CHECK(gram_error(model, "blocks.2.att.key.weight", 0.1) < 1e-6);
+  CHECK(gram_error(model, "blocks.2.att.value.weight", 1.0) < 1e-5);
+  CHECK(gram_error(model, "blocks.2.ffn.key.weight", 1.0) < 1e-5);
+  CHECK(gram_error(model, "blocks.2.att.w2", 0.1) < 1e-6);
+  CHECK(gram_error(model, "head.weight", 0.5 * std::sqrt(40.0 / 32)) < 1e-5);
+  for (const char* zero : {"att.output.weight", "ffn.value.weight", "att.w1", "att.a1", "att.v1", "att.g1"}) {
+    const auto weights = values(model, "blocks.2." + std::string(zero));
+    CHECK(std::all_of(weights.begin(), weights.end(), [](float weight) { return weight == 0.0f; }));
+  }
+  for (const float value : values(model, "emb.weight")) CHECK(std::abs(value) <= 1e-4f);
+  for (const float value : values(model, "blocks.2.att.k_a")) CHECK(value == 1.02f);
+  for (const float value : values(model, "blocks.2.att.r_k")) CHECK(value == -0.04f);
 }
 
 TEST_CASE("a new model loads, and its blocks are the identity on the residual stream") {
@@ -86,15 +161,25 @@ TEST_CASE("the same seed gives the same model, another one another") {
   CHECK(values(init(small, 5), "head.weight") != values(init(small, 6), "head.weight"));
 }
 
-TEST_CASE("synthetic models run in every storage type") {
+TEST_CASE("synthetic models of every generation run in every storage type, and are what they were made as") {
+  const Config configs[] = {
+      small,
+      {Generation::v5_0, 2, 32, 32, 112, 4, 8, 65},
+      {Generation::v5_2, 2, 32, 32, 112, 4, 8, 65},
+      {Generation::v6, 2, 32, 32, 112, 4, 8, 65, {.mix = 8, .decay = 16}},
+      {Generation::v7, 2, 32, 32, 128, 4, 8, 65, {.decay = 8, .rate = 8, .value = 4, .gate = 16}},
+  };
   const std::vector<Token> tokens{3, 1, 4, 1, 5};
   Workspace workspace({2});
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    const Model model(synthetic(small, dtype, 1));
-    auto state = model.new_state();
-    const auto logits = model.forward(tokens, state, workspace);
-    CHECK(std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }));
-    CHECK(max_abs_difference(logits, std::vector<float>(logits.size())) > 0.01);
+  for (const Config& config : configs) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      const Model model(synthetic(config, dtype, 1));
+      CHECK(model.config() == config);
+      auto state = model.new_state();
+      const auto logits = model.forward(tokens, state, workspace);
+      CHECK(std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }));
+      CHECK(max_abs_difference(logits, std::vector<float>(logits.size())) > 0.01);
+    }
   }
   CHECK_THROWS_WITH_AS(static_cast<void>(synthetic(small, DType::i8, 1)), doctest::Contains("found i8"), ArgumentError);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <rwkv/arch/init.hpp>
+#include <rwkv/arch/synthetic.hpp>
 #include <rwkv/rwkv.hpp>
 
 rwkv::Checkpoint make_model() {

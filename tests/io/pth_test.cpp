@@ -333,8 +333,9 @@ TEST_CASE("a whole module of the first RWKV holds the tensors of its state dict"
   RWKV_NEEDS_SHARED();
   const Checkpoint expected = read_safetensors(map(shared_file("spec/golden/models/v1_late.safetensors")));
   check_same(read_shared("spec/golden/formats/v1_late_whole_module.pth"), expected);
+  const auto file = map(shared_file("spec/golden/formats/v1_late_whole_module.pth"));
   CHECK_THROWS_WITH_AS(
-      read_pth(map(shared_file("spec/golden/formats/v1_late_whole_module.pth")), {.allow_pickled_modules = false}),
+      static_cast<void>(read_pth(file, {.allow_pickled_modules = false})),
       doctest::Contains("holds a whole pickled module, an object of class 'torch.nn.modules.module.Module'"),
       UnsupportedError);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/text/generator.hpp"
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "support/support.hpp"
 #include "text/byte_vocabulary.hpp"
 
@@ -198,6 +198,23 @@ TEST_CASE("an exception of the callback leaves the state with what was read") {
   CHECK_THROWS_WITH_AS(generator.generate({.max_tokens = 50}, fail_after_five), "disk full", std::runtime_error);
   CHECK(shown == "aaaaaa");
   CHECK(difference(generator.state(), state_after("x" + shown)) < 1e-4);
+}
+
+TEST_CASE("a generator goes on from a state, once it has read something") {
+  Fixture whole, second;
+  whole.generator.read("Once");
+  whole.generator.read(" upon");
+  second.generator.set_state(state_after("Once"));
+  CHECK_THROWS_WITH_AS(second.generator.generate(), doctest::Contains("there is nothing to continue"), ArgumentError);
+  second.generator.read(" upon");
+  CHECK(difference(second.generator.state(), whole.generator.state()) < 1e-4);  // one read as a product, one by tokens
+  CHECK(second.generator.generate({.max_tokens = 20}).text == whole.generator.generate({.max_tokens = 20}).text);
+
+  const Model other(synthetic({Generation::v4, 2, 32, 32, 64, 0, 0, 256}, DType::f32, 43));
+  const State before = second.generator.state();
+  CHECK_THROWS_WITH_AS(second.generator.set_state(other.new_state()), doctest::Contains("is of another model"),
+                       ArgumentError);
+  CHECK(second.generator.state() == before);
 }
 
 TEST_CASE("nothing to continue is an error, and so is a token of another vocabulary") {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rwkv/arch/config.hpp"
+#include "rwkv/arch/time_state.hpp"
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/nn/linear.hpp"
@@ -17,7 +18,12 @@
 
 RWKV_NAMESPACE_BEGIN
 
-enum class TensorRole { vector, matrix, embedding };
+enum class TensorRole {
+  vector,
+  matrix,      ///< [n_out, n_in]
+  transposed,  ///< [n_in, n_out], or a stack of such
+  embedding    ///< [n_vocab, n], of which a token reads a row
+};
 
 /// A tensor that a model needs.
 struct TensorSpec {
@@ -97,13 +103,13 @@ public:
 
   /// A weight matrix that files hold as [n_in, n_out]. It is copied, in the type it is stored in: products read rows.
   [[nodiscard]] Linear transposed(std::string_view name, Index n_in, Index n_out) const {
-    return Linear(rwkv::transposed(stored_matrix(name, {n_in, n_out}, TensorRole::matrix)));
+    return Linear(rwkv::transposed(stored_matrix(name, {n_in, n_out}, TensorRole::transposed)));
   }
 
   /// n_slices weight matrices that files hold as [n_slices, n_in, n_out], copied likewise.
   [[nodiscard]] std::vector<Linear> transposed_slices(std::string_view name, Index n_slices, Index n_in,
                                                       Index n_out) const {
-    const TensorView stored = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::matrix);
+    const TensorView stored = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::transposed);
     return slices(rwkv::transposed(stored), n_slices);
   }
 
@@ -111,7 +117,7 @@ public:
   /// own, copied likewise.
   [[nodiscard]] std::vector<Linear> transposed_columns(std::string_view name, Index n_in, Index n_slices,
                                                        Index n_out) const {
-    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::matrix);
+    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::transposed);
     return slices(rwkv::transposed(stored), n_slices);
   }
 
@@ -144,16 +150,14 @@ public:
     return construction_->layout.add(prefix_ + std::string(name), shape, initial, limit);
   }
 
-  /// Adds a tensor [n, rows, cols] to the State, which begins as the tensor `tuned` of a state-tuned checkpoint where
-  /// there is one, with the last two axes exchanged if files hold it that way.
-  Index tuned_state(std::string_view name, const Shape& shape, std::string_view tuned, bool is_transposed) const {
+  /// Adds the matrices of WKV to the State, which begin as `time_state` where the checkpoint has it.
+  Index wkv_state() const {
     const Checkpoint* const checkpoint = construction_->checkpoint;
-    const Index offset = state(name, shape);
-    if (checkpoint == nullptr || !checkpoint->contains(prefix_ + std::string(tuned))) return offset;
-    const Shape official = is_transposed ? Shape{shape[0], shape[2], shape[1]} : shape;
-    const TensorView values = stored_matrix(tuned, official, TensorRole::matrix);
-    const Buffer<double> initial = read_all<double>(is_transposed ? rwkv::transposed(values) : values);
-    construction_->layout.set_initial(initial.span());
+    const Shape shape{config().n_head, config().head_size, config().head_size};
+    const Index offset = state(time_state_target, shape);
+    if (checkpoint == nullptr || !checkpoint->contains(prefix_ + std::string(time_state_name))) return offset;
+    const TensorView tuned = stored_matrix(time_state_name, shape, TensorRole::matrix);
+    construction_->layout.set_initial(read_all<double>(from_time_state(tuned, config().generation)).span());
     return offset;
   }
 

@@ -80,10 +80,7 @@ inline constexpr Index max_layer = Index{1} << 40;
   throw ModelError({.path = checkpoint.path(),
                     .problem = "is not an RWKV model",
                     .expected = "tensors with the names of one, such as 'blocks.0.att.time_mix_k'",
-                    .found = checkpoint.entries().empty()
-                                 ? "none"
-                                 : std::to_string(checkpoint.entries().size()) + " tensors, the first of them " +
-                                       in_quotes(checkpoint.entries().front().name)});
+                    .found = summary(checkpoint)});
 }
 
 /// Reads sizes off the shapes of tensors. What is missing or has too few axes is a ModelError that names it.

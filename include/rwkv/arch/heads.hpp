@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sharing out the heads of several calls of an operator between threads.
+// Running the kernels of an operator on the heads of several calls: sharing them out between threads, and the choice
+// between the forms of the operator.
 #pragma once
 
 #include <algorithm>
@@ -24,6 +25,31 @@ void for_heads(std::span<const Call> calls, Workspace& workspace, Function&& fun
       if (begin < end) function(call, begin, end, worker);
       first += call.n_head;
     }
+  });
+}
+
+/// The two kernels of an operator, as in KernelTable, and the values of scratch that the chunked one needs.
+template <class Scalar, class Call>
+struct HeadKernels {
+  void (*sequence)(const Call& call, Index begin, Index end) noexcept;
+  void (*chunked)(const Call& call, Index chunk_length, Index begin, Index end, Scalar* scratch) noexcept;
+  Index (*n_scratch)(Index head_size, Index chunk_length) noexcept;
+};
+
+/// Runs the calls of which by_chunks(call) is true by chunks, the others token by token; all in one parallel region.
+template <class Scalar, class Call, class Choice>
+void run_heads(std::span<const Call> calls, const HeadKernels<Scalar, Call>& kernels, Index chunk_length,
+               Choice&& by_chunks, Workspace& workspace) {
+  Index n_scratch = 0;  // of a thread
+  for (const Call& call : calls) {
+    if (!by_chunks(call)) continue;
+    n_scratch = std::max(n_scratch, kernels.n_scratch(call.head_size, std::min(chunk_length, call.n_tokens)));
+  }
+  Workspace::Frame frame(workspace);
+  const auto scratch = frame.template matrix<Scalar>(workspace.n_threads(), n_scratch);
+  for_heads(calls, workspace, [&](const Call& call, Index begin, Index end, int worker) {
+    if (!by_chunks(call)) return kernels.sequence(call, begin, end);
+    kernels.chunked(call, chunk_length, begin, end, scratch.row(worker));
   });
 }
 

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
-// New models: with the initial values that RWKV-LM trains from, or with random values for timing.
+// New models with the initial values that RWKV-LM trains from, RWKV-4 to 7.
 #pragma once
 
 #include <Eigen/QR>
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +19,88 @@
 RWKV_NAMESPACE_BEGIN
 namespace detail {
 
+/// Where a value of a vector stands: it is number i of n, in a layer.
+struct InitialPlace {
+  Index i, n, layer;
+  double ratio;   ///< i / n
+  double to_one;  ///< i / (n - 1)
+  double late;    ///< from 0 in the first layer to 1 in the last
+  double early;   ///< from 1 in the first layer to nearly 0 in the last
+};
+
+/// RWKV-4: RWKV-v4neo/src/model.py (BlinkDL/RWKV-LM). `what` is the last part of the tensor's name.
+[[nodiscard]] inline double initial_value_v4(std::string_view what, bool is_attention, const InitialPlace& at) {
+  if (what == "time_decay") return -5 + 8 * std::pow(at.to_one, 0.7 + 1.3 * at.late);
+  if (what == "time_first") return std::log(0.3) + 0.5 * (static_cast<double>((at.i + 1) % 3) - 1);
+  if (what == "time_mix_v") return std::pow(at.ratio, at.early) + 0.3 * at.late;  // may exceed 1, and is meant to
+  const bool is_slow = is_attention && (what == "time_mix_r" || what == "time_mix_g");
+  return std::pow(at.ratio, is_slow ? 0.5 * at.early : at.early);
+}
+
+/// RWKV-5 and 6: RWKV-v5/src/model.py (BlinkDL/RWKV-LM).
+[[nodiscard]] inline double initial_value_v5(std::string_view what, bool is_attention, bool is_per_head,
+                                             const InitialPlace& at) {
+  if (what == "time_decay") return -6 + 5 * std::pow(at.to_one, 0.7 + 1.3 * at.late);
+  if (what == "time_first") return -3;
+  if (what == "time_faaaa") {
+    const double zigzag = is_per_head ? 0 : 0.1 * (static_cast<double>((at.i + 1) % 3) - 1);
+    return at.late * (1 - at.to_one) + zigzag;
+  }
+  if (!what.starts_with("time_maa_")) return initial_value_v4(what, is_attention, at);
+  if (!is_attention) return 1 - std::pow(at.ratio, std::pow(at.early, 3));
+  // As time_mix_*, for the other one of the two rows: x and w have the mix of k.
+  const char mix = what.back() == 'x' || what.back() == 'w' ? 'k' : what.back();
+  return 1 - initial_value_v4(std::string("time_mix_") + mix, true, at);
+}
+
+/// RWKV-7: RWKV-v7/train_temp/src/model.py (BlinkDL/RWKV-LM).
+[[nodiscard]] inline double initial_value_v7(std::string_view what, bool is_attention, Index head_size,
+                                             const InitialPlace& at) {
+  const double line = at.to_one - 0.5;
+  const double middle = static_cast<double>(head_size - 1) / 2;
+  const double s = middle > 0 ? (static_cast<double>(at.i % head_size) - middle) / middle : 0;
+  const double zigzag = s * std::abs(s);  // from -1 to 1 in each head
+  if (what == "w0") return -6 + 6 * std::pow(at.to_one, 1 + std::pow(at.late, 0.3)) + 0.5 + 2.5 * zigzag;
+  if (what == "a0") return -0.19 + 0.3 * zigzag + 0.4 * line;
+  if (what == "v0") return 0.73 - 0.4 * line;
+  if (what == "k_k") return 0.71 - 0.1 * line;
+  if (what == "k_a") return 1.02;
+  if (what == "r_k") return -0.04;
+  if (!is_attention) return 1 - std::pow(at.ratio, std::pow(at.early, 4));
+  const double power = what == "x_r" || what == "x_g" ? 0.2 : what == "x_w" || what == "x_a" ? 0.9 : 0.7;
+  return 1 - std::pow(at.ratio, power * at.early);
+}
+
+/// Initial values of a vector of RWKV-4 to 7, with an official name.
+[[nodiscard]] inline std::vector<float> initial_vector(const TensorSpec& spec, const Config& config) {
+  const auto [layer, rest] = parse_layer_name(spec.name).value_or(LayerName{0, spec.name});
+  const std::string_view what = rest.substr(rest.rfind('.') + 1);
+  const bool is_attention = rest.starts_with("att.");
+  const Index n = spec.shape.checked_n_elements().value();
+  const auto n_layer = static_cast<double>(config.n_layer);
+  InitialPlace at{0, n, layer, 0, 0, 0, 1 - static_cast<double>(layer) / n_layer};
+  if (config.n_layer > 1) at.late = static_cast<double>(layer) / (n_layer - 1);
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (at.i = 0; at.i < n; ++at.i) {
+    at.ratio = static_cast<double>(at.i) / static_cast<double>(n);
+    at.to_one = n > 1 ? static_cast<double>(at.i) / static_cast<double>(n - 1) : 0;
+    double value = 0;
+    if (rest == "att.ln_x.weight") {
+      value = std::pow(static_cast<double>(1 + layer) / n_layer, 0.7);
+    } else if (what == "weight" || what == "bias") {  // layer norms
+      value = what == "weight" ? 1 : 0;
+    } else if (config.generation >= Generation::v7) {
+      value = initial_value_v7(what, is_attention, config.head_size, at);
+    } else if (config.generation >= Generation::v5_0) {
+      value = initial_value_v5(what, is_attention, spec.shape == Shape{config.n_head}, at);
+    } else {
+      value = initial_value_v4(what, is_attention, at);
+    }
+    values[static_cast<std::size_t>(at.i)] = static_cast<float>(value);
+  }
+  return values;
+}
+
 /// rows x cols with orthonormal rows or columns, whichever are fewer, times `gain`; the distribution is uniform over
 /// such matrices, as that of torch.nn.init.orthogonal_.
 [[nodiscard]] inline RowMatrix<float> random_orthogonal(Index rows, Index cols, double gain, Random& random) {
@@ -34,115 +113,60 @@ namespace detail {
   return q.cast<float>();
 }
 
-/// The part of an official name behind "blocks.<layer>.", or the whole name.
-[[nodiscard]] inline LayerName layer_name(std::string_view name) noexcept {
-  return parse_layer_name(name).value_or(LayerName{0, name});
+[[nodiscard]] inline RowMatrix<float> random_uniform(Index rows, Index cols, double limit, Random& random) {
+  RowMatrix<float> matrix(rows, cols);
+  for (float& value : matrix.reshaped()) value = static_cast<float>(limit * (2 * random.uniform() - 1));
+  return matrix;
 }
 
-/// Initial values of the vectors of RWKV-4: RWKV-v4neo/src/model.py (BlinkDL/RWKV-LM), RWKV_TimeMix and
-/// RWKV_ChannelMix.
-[[nodiscard]] inline std::vector<float> initial_vector_v4(const TensorSpec& spec, const Config& config) {
-  const auto [layer, rest] = layer_name(spec.name);
-  const std::string_view what = rest.substr(rest.rfind('.') + 1);
-  const bool is_attention = rest.starts_with("att.");
-  // From 0 in the first layer to 1 in the last, and from 1 in the first layer to nearly 0 in the last.
-  const double late = config.n_layer > 1 ? static_cast<double>(layer) / static_cast<double>(config.n_layer - 1) : 0;
-  const double early = 1 - static_cast<double>(layer) / static_cast<double>(config.n_layer);
-  const Index n = spec.shape.checked_n_elements().value();
-  std::vector<float> values;
-  for (Index i = 0; i < n; ++i) {
-    const double ratio = static_cast<double>(i) / static_cast<double>(n);
-    const double to_one = n > 1 ? static_cast<double>(i) / static_cast<double>(n - 1) : 0;
-    double value = what == "weight" ? 1 : 0;  // layer norms
-    if (what == "time_decay") value = -5 + 8 * std::pow(to_one, 0.7 + 1.3 * late);
-    if (what == "time_first") value = std::log(0.3) + 0.5 * (static_cast<double>((i + 1) % 3) - 1);
-    if (what == "time_mix_k") value = std::pow(ratio, early);
-    if (what == "time_mix_v") value = std::pow(ratio, early) + 0.3 * late;  // may exceed 1, and is meant to
-    if (what == "time_mix_r") value = std::pow(ratio, is_attention ? 0.5 * early : early);
-    values.push_back(static_cast<float>(value));
-  }
-  return values;
-}
-
-/// Initial matrices of RWKV-4, the same source: zero where a block should begin as the identity, else orthogonal.
-[[nodiscard]] inline RowMatrix<float> initial_matrix_v4(const TensorSpec& spec, Random& random) {
-  const Index rows = spec.shape[0], cols = spec.shape[1];
-  const auto ratio = static_cast<double>(rows) / static_cast<double>(cols);
-  const std::string_view rest = layer_name(spec.name).rest;
+/// The initial values of a matrix, or of a stack of them as one: zero where a block should begin as the identity, and
+/// for the downward half of low-rank parts, so that these begin as nothing.
+[[nodiscard]] inline RowMatrix<float> initial_matrix(const TensorSpec& spec, const Config& config, Random& random) {
+  const Index cols = spec.shape[spec.shape.rank() - 1], rows = spec.shape.checked_n_elements().value() / cols;
+  const double ratio = static_cast<double>(rows) / static_cast<double>(cols), taller = std::sqrt(std::max(1.0, ratio));
+  const std::string_view rest = parse_layer_name(spec.name).value_or(LayerName{0, spec.name}).rest;
+  const bool is_v4 = config.generation == Generation::v4;
   if (spec.role == TensorRole::embedding) {
+    if (!is_v4) return random_uniform(rows, cols, 1e-4, random);
     return random_orthogonal(rows, cols, 1e-4 * std::sqrt(static_cast<double>(std::max(rows, cols))), random);
   }
-  if (rest == "head.weight") return random_orthogonal(rows, cols, 0.5 * std::sqrt(ratio), random);
-  const bool is_orthogonal = rest == "att.value.weight" || (rest.starts_with("ffn") && rest.ends_with(".key.weight"));
-  if (is_orthogonal) return random_orthogonal(rows, cols, std::sqrt(std::max(1.0, ratio)), random);
-  return RowMatrix<float>::Zero(rows, cols);
+  if (rest == "head.weight") return random_orthogonal(rows, cols, 0.5 * (is_v4 ? std::sqrt(ratio) : taller), random);
+  if (spec.role == TensorRole::transposed) {
+    if (rest.starts_with("att.gate_w")) return random_uniform(rows, cols, 0.01, random);
+    if (rest.ends_with("1")) return RowMatrix<float>::Zero(rows, cols);
+    if (config.generation >= Generation::v7) return random_orthogonal(rows, cols, 0.1 * taller, random);
+    return random_uniform(rows, cols, 0.01, random);
+  }
+  const bool is_ffn = rest.starts_with("ffn");
+  if (rest == "att.value.weight" || (is_ffn && rest.ends_with(".key.weight"))) {
+    return random_orthogonal(rows, cols, is_v4 ? taller : 1, random);
+  }
+  const bool is_zero = is_v4 || is_ffn || rest == "att.output.weight";
+  if (is_zero) return RowMatrix<float>::Zero(rows, cols);
+  return random_orthogonal(rows, cols, rest == "att.receptance.weight" ? 1 : 0.1, random);
 }
 
 }  // namespace detail
 
 /// A new model as RWKV-LM starts to train it, in f32. The same seed gives the same model.
 /// Orthogonal matrices take a QR decomposition each: meant for models of a few million parameters.
+/// Throws UnsupportedError for generations before RWKV-4, and for variants of RWKV-7.
 [[nodiscard]] inline Checkpoint init(const Config& config, std::uint64_t seed) {
+  if (config.generation < Generation::v4 || config.generation > Generation::v7) {
+    throw UnsupportedError({.item = "RWKV-" + std::string(name(config.generation)),
+                            .problem = "new models can be made of RWKV-4 to 7 only"});
+  }
   Random random(seed);
   Checkpoint checkpoint("a new model");
   for (const TensorSpec& spec : tensor_list(config)) {
     if (spec.role == TensorRole::vector) {
-      checkpoint.add(spec.name, make_tensor(spec.shape, detail::initial_vector_v4(spec, config)));
+      checkpoint.add(spec.name, make_tensor(spec.shape, detail::initial_vector(spec, config)));
     } else {
-      const RowMatrix<float> matrix = detail::initial_matrix_v4(spec, random);
+      const RowMatrix<float> matrix = detail::initial_matrix(spec, config, random);
       checkpoint.add(spec.name, make_tensor(spec.shape, {matrix.data(), static_cast<std::size_t>(matrix.size())}));
     }
   }
   return checkpoint;
 }
-
-/// A model of real shapes for timing: vectors as in init(), matrices uniform in +-sqrt(3 / n_in) (so that activations
-/// keep their size), stored as f32, f16 or bf16. Made in memory, fast; its text is noise.
-/// Throws ArgumentError for other dtypes.
-[[nodiscard]] inline Checkpoint synthetic(const Config& config, DType dtype, std::uint64_t seed) {
-  if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::bf16) {
-    throw ArgumentError({.item = "synthetic model", .expected = "f32, f16 or bf16", .found = std::string(name(dtype))});
-  }
-  Random random(seed);
-  Checkpoint checkpoint("a synthetic model");
-  for (const TensorSpec& spec : tensor_list(config)) {
-    if (spec.role == TensorRole::vector) {
-      checkpoint.add(spec.name, make_tensor(spec.shape, detail::initial_vector_v4(spec, config)));
-      continue;
-    }
-    const Index n = spec.shape.checked_n_elements().value();
-    const float scale = std::sqrt(3.0f / static_cast<float>(spec.shape[1]));
-    auto bytes = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, spec.shape).value());
-    for (Index i = 0; i < n;) {
-      std::uint64_t bits = random.next();
-      for (int part = 0; part < 4 && i < n; ++part, ++i, bits >>= 16) {  // 16 random bits for each weight
-        const float value = scale * (static_cast<float>(bits & 0xffff) * 0x1p-15f - 1.0f);
-        const std::uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-        if (dtype == DType::f32)
-          std::memcpy(bytes->data() + 4 * i, &value, 4);
-        else
-          std::memcpy(bytes->data() + 2 * i, &half, 2);
-      }
-    }
-    checkpoint.add(spec.name, {dtype, spec.shape, bytes->data(), bytes});
-  }
-  return checkpoint;
-}
-
-/// The shapes of published models, by names like "v4-169M".
-struct PublishedShape {
-  std::string_view name;
-  Config config;
-};
-
-/// RWKV-4 Pile models: L and C of BlinkDL/RWKV-LM's README, F = 4 C, the vocabulary of the 20B tokenizer.
-inline constexpr std::array<PublishedShape, 6> published_shapes{{
-    {"v4-169M", {Generation::v4, 12, 768, 768, 3072, 0, 0, 50277}},
-    {"v4-430M", {Generation::v4, 24, 1024, 1024, 4096, 0, 0, 50277}},
-    {"v4-1.5B", {Generation::v4, 24, 2048, 2048, 8192, 0, 0, 50277}},
-    {"v4-3B", {Generation::v4, 32, 2560, 2560, 10240, 0, 0, 50277}},
-    {"v4-7B", {Generation::v4, 32, 4096, 4096, 16384, 0, 0, 50277}},
-    {"v4-14B", {Generation::v4, 40, 5120, 5120, 20480, 0, 0, 50277}},
-}};
 
 RWKV_NAMESPACE_END

@@ -41,7 +41,7 @@ public:
         output_(build.matrix("output.weight", build.config().n_embd, build.config().n_att)),
         ln_x_(build.group_norm<Scalar>("ln_x", build.config().n_att, n_head_, build.config().group_norm_eps)),
         xx_(build.state("xx", {build.config().n_embd})),
-        s_(build.tuned_state("S", {n_head_, build.config().head_size, build.config().head_size}, "time_state", true)) {
+        s_(build.wkv_state()) {
     if (build.config().generation == Generation::v5_0) return;
     mix_g_ = build.token_mix<Scalar>("g");
     gate_ = build.matrix("gate.weight", build.config().n_att, build.config().n_embd);

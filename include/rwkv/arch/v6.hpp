@@ -64,7 +64,7 @@ public:
         ln_x_(build.group_norm<Scalar>("ln_x", build.config().n_att, variant_.is_normed_whole ? 1 : n_head_,
                                        variant_.is_normed_whole ? 1e-5 : build.config().group_norm_eps)),
         xx_(build.state("xx", {build.config().n_embd})),
-        s_(build.tuned_state("S", {n_head_, build.config().head_size, build.config().head_size}, "time_state", true)) {
+        s_(build.wkv_state()) {
     for (const char mix : variant_.order) {
       mixes_.push_back(build.vector<Scalar>(std::string("time_maa_") + mix, {1, 1, build.config().n_embd}));
     }

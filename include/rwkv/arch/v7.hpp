@@ -62,7 +62,7 @@ public:
         output_(build.matrix("output.weight", build.config().n_embd, build.config().n_att)),
         ln_x_(build.group_norm<Scalar>("ln_x", build.config().n_att, n_head_, build.config().group_norm_eps)),
         xx_(build.state("xx", {build.config().n_embd})),
-        s_(build.tuned_state("S", {n_head_, build.config().head_size, build.config().head_size}, "time_state", false)) {
+        s_(build.wkv_state()) {
     if (const Index width = build.config().low_rank.gate; width > 0) gate_.emplace(build, "g", width);
     if (build.layer() > 0) {
       v0_ = channels(build, "v0");

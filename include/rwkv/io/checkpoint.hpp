@@ -92,6 +92,13 @@ private:
   std::map<std::string, std::string> metadata_;
 };
 
+/// "3 tensors, the first of them 'emb.weight'": what was found instead of something else.
+[[nodiscard]] inline std::string summary(const Checkpoint& checkpoint) {
+  const auto& entries = checkpoint.entries();
+  if (entries.empty()) return "no tensors";
+  return std::to_string(entries.size()) + " tensors, the first of them " + in_quotes(entries.front().name);
+}
+
 /// How a file is read.
 struct OpenOptions {
   /// Compare the CRC-32 of every record of a `.pth` with its data. This reads the whole file once; turn it off to start

@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/mapped_file.hpp"

@@ -95,7 +95,8 @@ private:
 
   /// Names that no tensor can have are not made: every module inside would repeat them.
   [[nodiscard]] std::string joined(const std::string& prefix, std::string_view key) const {
-    if (prefix.size() + key.size() > Checkpoint::max_name) fail("module " + in_quotes(prefix), "holds names that are too long");
+    if (prefix.size() + key.size() > Checkpoint::max_name)
+      fail("module " + in_quotes(prefix), "holds names that are too long");
     return prefix + std::string(key);
   }
 

@@ -63,6 +63,8 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   table.wkv4 = wkv4;
   table.wkv5 = wkv5;
   table.wkv7 = wkv7;
+  table.wkv5_chunked = wkv5_chunked;
+  table.wkv7_chunked = wkv7_chunked;
   return table;
 }
 

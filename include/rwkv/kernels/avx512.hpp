@@ -71,14 +71,22 @@ struct Lanes {
   }
   RWKV_INLINE void store(float* to) const noexcept { _mm512_storeu_ps(to, values); }
   RWKV_INLINE float total() const noexcept {
-    const __m256 eight =
-        _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, values, 0), _mm512_maskz_extractf32x8_ps(0xff, values, 1));
+    const __m256 eight = halves_added();
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
   }
+  /// The totals of four, with fewer instructions.
+  RWKV_INLINE static void store_totals(const Lanes (&lanes)[4], float* to) noexcept {
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(lanes[0].halves_added(), lanes[1].halves_added()),
+                                        _mm256_hadd_ps(lanes[2].halves_added(), lanes[3].halves_added()));
+    _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+  }
 
 private:
+  RWKV_INLINE __m256 halves_added() const noexcept {
+    return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, values, 0), _mm512_maskz_extractf32x8_ps(0xff, values, 1));
+  }
   RWKV_INLINE static __m256i load_256(const std::byte* from) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }

@@ -63,6 +63,9 @@ struct ArrayLanes {
     for (int i = 0; i < count; ++i) to[i] = values[i];
   }
   [[nodiscard]] Scalar total() const noexcept { return (values[0] + values[2]) + (values[1] + values[3]); }
+  static void store_totals(const ArrayLanes (&lanes)[4], Scalar* to) noexcept {
+    for (int i = 0; i < 4; ++i) to[i] = lanes[i].total();
+  }
 
 private:
   static Scalar power_of_two(std::int32_t n) noexcept {

@@ -63,6 +63,14 @@ struct Wkv7Call {
   Scalar* state;  ///< [n_head, head_size (value), head_size (key)]; updated
 };
 
+/// The scratch of the chunked kernels, in values, one for each thread.
+[[nodiscard]] constexpr Index wkv5_scratch(Index head_size, Index chunk_length) noexcept {
+  return (4 * head_size + chunk_length) * chunk_length + head_size;
+}
+[[nodiscard]] constexpr Index wkv7_scratch(Index head_size, Index chunk_length) noexcept {
+  return head_size * head_size + (6 * head_size + 4 * chunk_length) * chunk_length + head_size;
+}
+
 template <class Scalar>
 struct KernelTable {
   Isa isa;
@@ -121,6 +129,11 @@ struct KernelTable {
   /// The recurrences of RWKV-5 and RWKV-6, and of RWKV-7, for heads [begin, end).
   void (*wkv5)(const Wkv5Call<Scalar>& call, Index begin, Index end) noexcept;
   void (*wkv7)(const Wkv7Call<Scalar>& call, Index begin, Index end) noexcept;
+  /// The same by chunks of up to chunk_length tokens; scratch is wkv5_scratch(), wkv7_scratch() values.
+  void (*wkv5_chunked)(const Wkv5Call<Scalar>& call, Index chunk_length, Index begin, Index end,
+                       Scalar* scratch) noexcept;
+  void (*wkv7_chunked)(const Wkv7Call<Scalar>& call, Index chunk_length, Index begin, Index end,
+                       Scalar* scratch) noexcept;
 };
 
 RWKV_NAMESPACE_END

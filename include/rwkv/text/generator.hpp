@@ -77,6 +77,13 @@ public:
   }
 
   [[nodiscard]] const State& state() const noexcept { return state_; }
+  /// Goes on from a State: what is read next follows what it has read. A State holds no logits, so something must be
+  /// read before anything can be generated. Throws ArgumentError, and changes nothing, if it is of another model.
+  void set_state(State state) {
+    model_.check(state);
+    state_ = std::move(state);
+    logits_.clear();
+  }
   [[nodiscard]] const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
   [[nodiscard]] const Model& model() const noexcept { return model_; }
 
