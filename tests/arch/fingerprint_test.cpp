@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "rwkv/arch/generations.hpp"
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
 #include "support/support.hpp"

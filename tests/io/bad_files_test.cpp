@@ -6,6 +6,7 @@
 
 #include "io/files.hpp"
 #include "rwkv/io/open.hpp"
+#include "rwkv/io/zip.hpp"
 
 using namespace rwkv;
 using namespace rwkv_test;
