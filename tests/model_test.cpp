@@ -35,8 +35,17 @@ constexpr Index chunk_of_7 = 7;
 constexpr Index whole_sequence = 1 << 20;
 constexpr Index all_chunks[] = {step, chunk_of_7, whole_sequence};
 
-/// The state tensor that the golden files call "0.att_kv" or "xx.0.att".
+/// The largest difference, relative to the largest expected value, at least 1.
+template <class Values>
+double relative_difference(const Values& values, const std::vector<double>& expected) {
+  double size = 1;
+  for (const double value : expected) size = std::max(size, std::abs(value));
+  return max_abs_difference(values, expected) / size;
+}
+
+/// The state tensor that the golden files call "blocks.0.att.xx", "0.att_kv" or "xx.0.att".
 std::string state_name(std::string golden_name) {
+  if (golden_name.starts_with("blocks.") || golden_name == "tokens") return golden_name;
   if (const auto layer = golden_name.find_first_of("0123456789"); layer > 0) {  // "xx.0.att" -> "0.att_xx"
     golden_name = golden_name.substr(layer) + "_" + golden_name.substr(0, layer - 1);
   }
@@ -46,6 +55,19 @@ std::string state_name(std::string golden_name) {
   return name;
 }
 
+/// The last n of the rows of `head_k`, oldest first: the State has them as a ring.
+template <class Scalar>
+std::vector<Scalar> newest_keys(const BasicState<Scalar>& state, Index n, Index n_copy) {
+  const auto ring = state.tensor("head_k");
+  const Index n_ctx = static_cast<Index>(ring.size()) / n_copy, n_read = static_cast<Index>(state.tensor("n_read")[0]);
+  std::vector<Scalar> keys;
+  for (Index position = n_read - n; position < n_read; ++position) {
+    const auto row = ring.begin() + position % n_ctx * n_copy;
+    keys.insert(keys.end(), row, row + n_copy);
+  }
+  return keys;
+}
+
 /// The largest difference of the state from the golden tensors that begin with `prefix`, relative to the largest value
 /// of each tensor, at least 1. aa, bb and pp are compared as they stand: the reference normalises by the largest
 /// exponent too.
@@ -53,12 +75,22 @@ template <class Scalar>
 double state_difference(const BasicState<Scalar>& state, const Golden& golden, const std::string& prefix) {
   double largest = 0;
   for (const Checkpoint::Entry& entry : golden.checkpoint().entries()) {
-    if (!entry.name.starts_with(prefix) || entry.name.ends_with(".hk")) continue;
-    const auto expected = golden.values(entry.name);
-    double size = 1;
-    for (const double value : expected) size = std::max(size, std::abs(value));
-    const auto values = state.tensor(state_name(entry.name.substr(prefix.size())));
-    largest = std::max(largest, max_abs_difference(values, expected) / size);
+    if (!entry.name.starts_with(prefix)) continue;
+    const auto tokens = entry.tensor.dtype == DType::i32 ? golden.tokens(entry.name) : std::vector<Token>();
+    const auto expected =
+        tokens.empty() ? golden.values(entry.name) : std::vector<double>(tokens.begin(), tokens.end());
+    const Shape& shape = entry.tensor.shape;
+    const std::string name = entry.name.substr(prefix.size());
+    if (name == "hk") {
+      largest = std::max(largest, relative_difference(newest_keys(state, shape[0], shape[1]), expected));
+      continue;
+    }
+    // RWKV-7b: the State has room for more tokens than were read; there it is as it was.
+    const auto values = state.tensor(state_name(name));
+    largest = std::max(largest, relative_difference(values.first(std::min(values.size(), expected.size())), expected));
+    for (std::size_t i = expected.size(); i < values.size(); ++i) {
+      largest = std::max(largest, std::abs(static_cast<double>(values[i])));
+    }
   }
   return largest;
 }
@@ -81,6 +113,12 @@ void check_golden_model(const std::string& file, const std::string& golden_file,
       CHECK(state_difference(state, golden, "state_final_f64.") <= state_bound);
       // The reference ran in float: its matrices of state and its logits are no better than that.
       CHECK(state_difference(state, golden, "state_final_ref.") <= 1e-4);
+      // Of RWKV-1 to 3: other ways of the original to the first logits, in float too.
+      for (const char* name : {"logits_ref_parallel", "logits_ref_short"}) {
+        if (!golden.contains(name)) continue;
+        const auto expected = golden.values(name);
+        CHECK(max_abs_difference(std::span(logits).first(expected.size()), expected) <= 1e-4);
+      }
       if (golden.contains("long_tokens") && chunk != chunk_of_7) {
         auto long_state = model.new_state();
         const auto long_tokens = golden.tokens("long_tokens");
@@ -106,6 +144,11 @@ struct Case {
 };
 
 const Case cases[] = {
+    {"models/v1/v1-fp32.pth", "models/v1/v1-fp32.golden.safetensors"},
+    {"models/v2/v2-fp32.pth", "models/v2/v2-fp32.golden.safetensors"},
+    {"models/v2-ffnPre/v2-ffnPre-fp32.pth", "models/v2-ffnPre/v2-ffnPre-fp32.golden.safetensors"},
+    {"models/v3/v3-fp32.pth", "models/v3/v3-fp32.golden.safetensors"},
+    {"models/v3-ffnPre-noqk/v3-ffnPre-noqk-fp32.pth", "models/v3-ffnPre-noqk/v3-ffnPre-noqk-fp32.golden.safetensors"},
     {"models/v4/v4-fp32.pth", "models/v4/v4-fp32.golden.safetensors"},
     {"models/v4/v4-fp32-legacy.pth", "models/v4/v4-fp32.golden.safetensors"},
     {"models/v4/v4-fp16.pth", "models/v4/v4-fp16.golden.safetensors"},
@@ -124,6 +167,26 @@ const Case cases[] = {
     {"models/v7.0/v7.0-bf16.pth", "models/v7.0/v7.0-bf16.golden.safetensors"},
     {"models/v7.0-h32/v7.0-h32-fp32.pth", "models/v7.0-h32/v7.0-h32-fp32.golden.safetensors"},
 };
+
+/// Compares with a model of the specification. The bound is relative to the largest logit, or to the largest value of a
+/// tensor of the state, at least 1.
+template <class Scalar>
+void check_specified_model(const std::string& name, double bound) {
+  CAPTURE(name);
+  const auto model = load_model<Scalar>(shared_file("spec/golden/models/" + name + ".safetensors"));
+  const Golden golden("spec/golden/models/" + name + ".expect.safetensors");
+  Workspace workspace({2});
+  for (const Index chunk : all_chunks) {
+    auto state = model.new_state();
+    const auto logits = all_logits(model, golden.tokens(), chunk, state, workspace);
+    CHECK(relative_difference(logits, golden.values("logits")) <= bound);
+    CHECK(state_difference(state, golden, "state.") <= bound);
+  }
+  CHECK(model.config().has_ffn_pre == (name == "v4_ffnpre"));
+}
+
+const char* const specified[] = {"v1_001", "v1_late", "v2",  "v3",  "v4", "v4_ffnpre", "v5_0", "v5_1",
+                                 "v5_2",   "v6",      "v6a", "v6b", "v7", "v7a",       "v7b",  "v8rc00"};
 
 }  // namespace
 
@@ -172,23 +235,18 @@ TEST_CASE("double: logits of every position and the final state agree with the g
   }
 }
 
-TEST_CASE("the models of the specification give its logits and states") {
+TEST_CASE("float: the models of the specification give its logits and states") {
   RWKV_NEEDS_SHARED();
-  for (const std::string name : {"v4", "v4_ffnpre", "v5_0", "v5_1", "v5_2", "v6", "v6a", "v6b", "v7"}) {
-    CAPTURE(name);
-    const auto model = load_model(shared_file("spec/golden/models/" + name + ".safetensors"));
-    const Golden golden("spec/golden/models/" + name + ".expect.safetensors");
-    Workspace workspace({2});
-    for (const Index chunk : all_chunks) {
-      auto state = model.new_state();
-      const auto logits = all_logits(model, golden.tokens(), chunk, state, workspace);
-      CHECK(max_abs_difference(logits, golden.values("logits")) < 1e-4);
-      for (const StateLayout::Entry& entry : state.layout().entries()) {
-        CAPTURE(entry.name);
-        CHECK(max_abs_difference(state.tensor(entry.name), golden.values("state." + entry.name)) < 1e-4);
-      }
-    }
-    CHECK(model.config().has_ffn_pre == (name == "v4_ffnpre"));
+  for (const char* name : specified) check_specified_model<float>(name, 1e-4);
+}
+
+TEST_CASE("double: the models of the specification give its logits and states") {
+  RWKV_NEEDS_SHARED();
+  for (const std::string name : specified) {
+    // The specification stores its results, computed in double, as F32: half a unit in the last place. In RWKV-7 it has
+    // the exact e^{-1/2} in the decay, we have the six digits of the original program: see decay7 of the kernels.
+    const bool is_v7 = name.starts_with("v7") || name.starts_with("v8");
+    check_specified_model<double>(name, is_v7 ? 2e-6 : 0x1p-24 + 1e-9);
   }
 }
 
@@ -275,22 +333,43 @@ TEST_CASE("unusual but valid files give the logits of the plain one") {
   CHECK(n_files == 20);
 }
 
+/// One file of each generation, and those that take other paths.
+const char* const one_of_each[] = {"testdata/models/v1/v1-fp32.pth",
+                                   "testdata/models/v2-ffnPre/v2-ffnPre-fp32.pth",
+                                   "testdata/models/v3/v3-fp32.pth",
+                                   "testdata/models/v4/v4-bf16.pth",
+                                   "testdata/models/v4-odd/v4-odd-fp32.pth",
+                                   "testdata/models/v5.0/v5.0-fp32.pth",
+                                   "testdata/models/v5.2-h32/v5.2-h32-fp32.pth",
+                                   "testdata/models/v6.0-h32-state/v6.0-h32-state-fp32.pth",
+                                   "testdata/models/v7.0-h32/v7.0-h32-fp32.pth",
+                                   "spec/golden/models/v7a.safetensors",
+                                   "spec/golden/models/v7b.safetensors",
+                                   "spec/golden/models/v8rc00.safetensors"};
+
+/// n tokens of a model's vocabulary, in no order.
+std::vector<Token> some_tokens(Index n, const Config& config) {
+  std::vector<Token> tokens;
+  for (Index i = 0; i < n; ++i) tokens.push_back(static_cast<Token>((i * 31 + i / 7) % config.n_vocab));
+  return tokens;
+}
+
 TEST_CASE("1, 2, 3 and 7 threads give the same bits, for logits and states") {
   RWKV_NEEDS_SHARED();
-  for (const char* file : {"testdata/models/v4/v4-bf16.pth", "testdata/models/v4-odd/v4-odd-fp32.pth"}) {
+  for (const char* file : one_of_each) {
+    CAPTURE(file);
     const auto model = load_model(shared_file(file));
-    const auto tokens = Golden("testdata/models/v4-odd/v4-odd-fp32.golden.safetensors").tokens();
+    const auto tokens = some_tokens(10, model.config());
     for (const Isa isa : all_isas) {
       if (!is_available(isa)) continue;
+      Workspace one({1, isa}), two({2, isa}), three({3, isa}), seven({7, isa});
       for (const Index chunk : all_chunks) {
-        Workspace one({1, isa});
         auto expected_state = model.new_state();
         const auto expected = all_logits(model, tokens, chunk, expected_state, one);
-        for (const int n_threads : {2, 3, 7}) {
-          CAPTURE(n_threads);
-          Workspace workspace({n_threads, isa});
+        for (Workspace* const workspace : {&two, &three, &seven}) {
+          CAPTURE(workspace->n_threads());
           auto state = model.new_state();
-          CHECK(all_logits(model, tokens, chunk, state, workspace) == expected);
+          CHECK(all_logits(model, tokens, chunk, state, *workspace) == expected);
           CHECK(state == expected_state);
         }
       }
@@ -298,30 +377,24 @@ TEST_CASE("1, 2, 3 and 7 threads give the same bits, for logits and states") {
   }
 }
 
-TEST_CASE("a batch of sequences of different lengths and wishes gives what each gives alone") {
-  RWKV_NEEDS_SHARED();
-  const auto model = load_model<double>(shared_file("testdata/models/v4-odd/v4-odd-fp32.pth"));
-  const Index n_vocab = model.config().n_vocab;
+/// What one sequence of a batch asks for.
+struct Wish {
+  std::span<const Token> before;  // read already: sequences of a batch are at different positions
+  std::span<const Token> tokens;
+  Logits wanted;
+};
+
+void check_batch(const BasicModel<double>& model, std::span<const Wish> wishes) {
   Workspace workspace({2});
-  std::vector<Token> tokens(700);  // more than one pass
-  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<Token>((i * 31 + i / 7) % 97);
-  const std::span<const Token> all(tokens);
-  struct Wish {
-    std::span<const Token> tokens;
-    Logits wanted;
-  };
-  const Wish wishes[] = {
-      {all.first(1), Logits::last},      {all.subspan(5, 3), Logits::all},   {all, Logits::last},
-      {all.first(0), Logits::all},       {all.subspan(9, 40), Logits::none}, {all.subspan(100, 300), Logits::all},
-      {all.subspan(77, 1), Logits::last}};
   std::vector<BasicState<double>> states, single_states;
   std::vector<BasicSequence<double>> batch;
-  states.reserve(std::size(wishes));
+  states.reserve(wishes.size());
   std::vector<std::vector<double>> expected;
   for (const Wish& wish : wishes) {
     states.push_back(model.new_state());
+    if (!wish.before.empty()) model.forward(wish.before, states.back(), workspace);
+    single_states.push_back(states.back());
     batch.push_back({wish.tokens, &states.back(), wish.wanted});
-    single_states.push_back(model.new_state());
     BasicSequence<double> alone{wish.tokens, &single_states.back(), wish.wanted};
     model.forward(std::span(&alone, 1), workspace);
     expected.emplace_back(alone.logits.span().begin(), alone.logits.span().end());
@@ -333,13 +406,67 @@ TEST_CASE("a batch of sequences of different lengths and wishes gives what each 
                              : batch[i].wanted == Logits::last ? 1
                                                                : static_cast<Index>(batch[i].tokens.size());
     CHECK(batch[i].logits.n_rows == n_expected);
-    CHECK(batch[i].logits.n_cols == n_vocab);
-    CHECK(max_abs_difference(batch[i].logits.span(), expected[i]) < 1e-11);
-    CHECK(max_abs_difference(states[i].values(), single_states[i].values()) < 1e-11);
+    CHECK(batch[i].logits.n_cols == model.config().n_vocab);
+    CHECK(relative_difference(batch[i].logits.span(), expected[i]) < 1e-11);
+    const auto values = single_states[i].values();
+    CHECK(relative_difference(states[i].values(), std::vector<double>(values.begin(), values.end())) < 1e-11);
   }
 }
 
-TEST_CASE("the pass in parts is the pass") {
+TEST_CASE("a batch of sequences of different lengths and wishes gives what each gives alone") {
+  RWKV_NEEDS_SHARED();
+  const auto model = load_model<double>(shared_file("testdata/models/v4-odd/v4-odd-fp32.pth"));
+  const auto tokens = some_tokens(700, model.config());  // more than one pass
+  const std::span<const Token> all(tokens), nothing;
+  const Wish wishes[] = {{nothing, all.first(1), Logits::last},
+                         {nothing, all.subspan(5, 3), Logits::all},
+                         {nothing, all, Logits::last},
+                         {nothing, all.first(0), Logits::all},
+                         {nothing, all.subspan(9, 40), Logits::none},
+                         {nothing, all.subspan(100, 300), Logits::all},
+                         {nothing, all.subspan(77, 1), Logits::last}};
+  check_batch(model, wishes);
+}
+
+TEST_CASE("in every generation a batch of sequences at different positions gives what each gives alone") {
+  RWKV_NEEDS_SHARED();
+  for (const char* file : one_of_each) {
+    CAPTURE(file);
+    const auto model = load_model<double>(shared_file(file));
+    const auto tokens = some_tokens(48, model.config());  // as many as the RWKV-1 takes
+    const std::span<const Token> all(tokens), nothing;
+    const Wish wishes[] = {{all.first(40), all.subspan(40), Logits::all},
+                           {nothing, all.first(30), Logits::last},
+                           {all.first(7), all.subspan(7, 1), Logits::last},
+                           {nothing, all.subspan(3, 5), Logits::none},
+                           {all.first(3), all.first(20), Logits::all}};
+    check_batch(model, wishes);
+  }
+}
+
+TEST_CASE("in every generation the pass in parts is the pass, and a copied state is a fork") {
+  RWKV_NEEDS_SHARED();
+  for (const char* file : one_of_each) {
+    CAPTURE(file);
+    const auto model = load_model(shared_file(file));
+    const auto tokens = some_tokens(24, model.config());
+    const std::span<const Token> all(tokens), first = all.first(17), second = all.subspan(17);
+    Workspace workspace({2});
+    auto whole_state = model.new_state();
+    all_logits<float>(model, first, whole_sequence, whole_state, workspace);
+    auto state = whole_state;
+    const auto expected = all_logits<float>(model, second, whole_sequence, whole_state, workspace);
+    Activations rows = model.embed(second, workspace);
+    for (Index layer = 0; layer < model.config().n_layer; ++layer) {
+      model.apply_layers(layer, layer + 1, rows, state, workspace);
+    }
+    const auto logits = model.apply_head(rows, Logits::all, state, workspace).span();
+    CHECK(std::vector<float>(logits.begin(), logits.end()) == expected);
+    CHECK(state == whole_state);
+  }
+}
+
+TEST_CASE("the pass in parts gives the last row alone, and refuses what does not fit") {
   RWKV_NEEDS_SHARED();
   const auto model = load_model(shared_file("testdata/models/v4/v4-fp32.pth"));
   const auto tokens = Golden("testdata/models/v4/v4-fp32.golden.safetensors").tokens();

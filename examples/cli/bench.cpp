@@ -181,7 +181,7 @@ void BenchCommand::run() {
   const rwkv::Checkpoint checkpoint = make_checkpoint();
   const double before_megabytes = private_megabytes();  // synthetic weights are in it, mapped ones never
   const double loading = now();
-  const rwkv::Model weights(checkpoint);
+  const rwkv::Model weights = model.build(checkpoint);
   const double load_seconds = now() - (model.model.empty() ? loading : begin);
   rwkv::Workspace workspace(model.workspace());
   const DenseWeights dense = dense_weights(checkpoint, weights);

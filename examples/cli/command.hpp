@@ -28,6 +28,19 @@ struct ModelOptions {
   std::string isa;
   int n_threads = 0;
   bool verify = true;
+  std::optional<double> group_norm_eps;
+
+  /// The model in a checkpoint, with the options that its tensors do not tell.
+  template <class Scalar = float>
+  [[nodiscard]] rwkv::BasicModel<Scalar> build(const rwkv::Checkpoint& checkpoint) const {
+    rwkv::Config config = rwkv::detect(checkpoint);
+    if (group_norm_eps) config.group_norm_eps = *group_norm_eps;
+    return rwkv::BasicModel<Scalar>(checkpoint, config);
+  }
+  template <class Scalar = float>
+  [[nodiscard]] rwkv::BasicModel<Scalar> load() const {
+    return build<Scalar>(rwkv::open_checkpoint(model, {.verify_checksums = verify}));
+  }
 
   [[nodiscard]] rwkv::WorkspaceOptions workspace() const {
     rwkv::WorkspaceOptions options{n_threads};
@@ -53,6 +66,10 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
   command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")
       ->envname("RWKV_ISA");
   command.add_flag("!--no-verify", options.verify, "Do not compare the checksums of a .pth: starts sooner");
+  command
+      .add_option("--group-norm-eps", options.group_norm_eps,
+                  "Of RWKV-5 to 7; default 64e-5. RWKV-5 in rwkv.cpp, and 5.0 of the summer of 2023, have 1e-5")
+      ->check(CLI::Range(0.0, 1.0));
   return model;
 }
 

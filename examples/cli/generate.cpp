@@ -80,7 +80,7 @@ void GenerateCommand::run() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   };
   rwkv::Workspace workspace(model.workspace());
-  const auto weights = rwkv::load_model(model.model, {.verify_checksums = model.verify});
+  const auto weights = model.load();
   const auto text = rwkv::tokenizer_for(weights.config().n_vocab, model.model, tokenizer);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);

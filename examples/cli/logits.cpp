@@ -47,7 +47,7 @@ void LogitsCommand::run_in() const {
         {.item = "--isa", .expected = "scalar, or none, with --scalar double", .found = model.isa});
   }
   rwkv::Workspace workspace(model.workspace());
-  const auto weights = rwkv::load_model<Scalar>(model.model, {.verify_checksums = model.verify});
+  const auto weights = model.load<Scalar>();
   auto state = weights.new_state();
   if (!state_in.empty()) state = rwkv::load_state(weights, state_in);
   std::vector<Scalar> logits;

@@ -36,7 +36,6 @@ struct BasicActivations {
   std::vector<Token> tokens;  ///< T
   Buffer<Scalar> x;           ///< [T, n_embd], the residual stream
   Buffer<Scalar> v_first;     ///< [T, n_att], RWKV-7 only: the values of its first layer
-  Buffer<Scalar> embedded;    ///< [T, n_embd], RWKV-7a and 7b only: x before the first layer
 };
 
 /// Immutable, cheap to copy. All methods are const; share one Model between threads, give each its own State and
@@ -97,9 +96,6 @@ private:
     return wanted == Logits::all ? n_tokens : wanted == Logits::last ? std::min<Index>(n_tokens, 1) : 0;
   }
   [[nodiscard]] bool has_v_first() const noexcept { return config().generation >= Generation::v7; }
-  [[nodiscard]] bool keeps_embedded() const noexcept {
-    return config().generation == Generation::v7a || config().generation == Generation::v7b;
-  }
 
   /// How many tokens were read, for models with an n_ctx. Places in a ring of n_ctx need no more than the number modulo
   /// n_ctx and whether the ring is full, so it stays below 2 n_ctx.
@@ -243,19 +239,15 @@ void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Worksp
   Workspace::Frame frame(workspace);
   const auto matrix = [&](Index n_cols) { return frame.template matrix<Scalar>(pass.n_rows, n_cols); };
   const MatrixView<Scalar> x = matrix(config().n_embd), v_first = matrix(has_v_first() ? config().n_att : 0);
-  const MatrixView<Scalar> embedded = keeps_embedded() ? matrix(config().n_embd) : MatrixView<Scalar>{};
-  const Batch<Scalar> batch{{pass.segments, static_cast<std::size_t>(pass.n_segments)},
-                            workspace,
-                            v_first,
-                            {pass.tokens, static_cast<std::size_t>(pass.n_rows)},
-                            embedded};
+  const std::span<const Segment<Scalar>> segments(pass.segments, static_cast<std::size_t>(pass.n_segments));
+  const std::span<const Token> tokens(pass.tokens, static_cast<std::size_t>(pass.n_rows));
   visit([&](const auto& network) {
-    network.embed(batch.tokens, x, workspace);
-    std::copy_n(x.data, embedded.size(), embedded.data);
+    const Batch<Scalar> batch{segments, workspace, v_first, tokens, &network.embedding()};
+    network.embedding().apply(tokens, x, workspace);
     network.apply_layers(0, config().n_layer, x, batch);
     network.apply_head(x, {pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted)}, logits, batch);
   });
-  for (const Segment<Scalar>& segment : batch.segments) advance(segment);
+  for (const Segment<Scalar>& segment : segments) advance(segment);
 }
 
 template <class Scalar>
@@ -264,10 +256,10 @@ BasicActivations<Scalar> BasicModel<Scalar>::embed(std::span<const Token> tokens
   const auto n = static_cast<Index>(tokens.size());
   BasicActivations<Scalar> rows{{tokens.begin(), tokens.end()},
                                 Buffer<Scalar>(n * config().n_embd),
-                                Buffer<Scalar>(has_v_first() ? n * config().n_att : 0),
-                                {}};
-  visit([&](const auto& network) { network.embed(tokens, {rows.x.data(), n, config().n_embd}, workspace); });
-  if (keeps_embedded()) rows.embedded = rows.x;
+                                Buffer<Scalar>(has_v_first() ? n * config().n_att : 0)};
+  visit([&](const auto& network) {
+    network.embedding().apply(tokens, {rows.x.data(), n, config().n_embd}, workspace);
+  });
   return rows;
 }
 
@@ -282,12 +274,11 @@ void BasicModel<Scalar>::apply_layers(Index first, Index last, BasicActivations<
   }
   const auto n = static_cast<Index>(rows.tokens.size());
   const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
-  const Batch<Scalar> batch{std::span(&segment, 1),
-                            workspace,
-                            {rows.v_first.data(), n, has_v_first() ? config().n_att : 0},
-                            rows.tokens,
-                            {rows.embedded.data(), n, config().n_embd}};
-  visit([&](const auto& network) { network.apply_layers(first, last, {rows.x.data(), n, config().n_embd}, batch); });
+  const MatrixView<Scalar> v_first{rows.v_first.data(), n, has_v_first() ? config().n_att : 0};
+  visit([&](const auto& network) {
+    const Batch<Scalar> batch{std::span(&segment, 1), workspace, v_first, rows.tokens, &network.embedding()};
+    network.apply_layers(first, last, {rows.x.data(), n, config().n_embd}, batch);
+  });
 }
 
 template <class Scalar>
@@ -302,7 +293,7 @@ MatrixView<const Scalar> BasicModel<Scalar>::apply_head(const BasicActivations<S
   const std::span wanted_rows(frame.template take<Index>(n_wanted), static_cast<std::size_t>(n_wanted));
   std::iota(wanted_rows.begin(), wanted_rows.end(), n - n_wanted);
   const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
-  const Batch<Scalar> batch{std::span(&segment, 1), workspace, {}, rows.tokens, {}};
+  const Batch<Scalar> batch{std::span(&segment, 1), workspace, {}, rows.tokens};
   visit([&](const auto& network) {
     network.apply_head({rows.x.data(), n, config().n_embd}, wanted_rows, logits, batch);
   });
@@ -362,8 +353,7 @@ void BasicModel<Scalar>::check(const BasicActivations<Scalar>& rows, const Basic
   check(state);
   const auto n = static_cast<Index>(rows.tokens.size());
   check_room(state, n);
-  if (rows.x.size() == n * config().n_embd && rows.v_first.size() == (has_v_first() ? n * config().n_att : 0) &&
-      rows.embedded.size() == (keeps_embedded() ? n * config().n_embd : 0)) {
+  if (rows.x.size() == n * config().n_embd && rows.v_first.size() == (has_v_first() ? n * config().n_att : 0)) {
     return;
   }
   throw ArgumentError(
@@ -376,9 +366,9 @@ void BasicModel<Scalar>::check_room(const BasicState<Scalar>& state, Index n_tok
   const Index n_read = position(state.values().data());
   if (!is_limited || n_tokens <= config().n_ctx - n_read) return;
   throw ArgumentError({.item = "tokens",
-                       .expected = "at most " + std::to_string(config().n_ctx - n_read) + " more, for the context of " +
-                                   std::to_string(config().n_ctx) + " tokens that this RWKV-" +
-                                   std::string(name(config().generation)) + " model has",
+                       .expected = "at most " + std::to_string(std::max(config().n_ctx - n_read, Index{0})) +
+                                   " more, for the context of " + std::to_string(config().n_ctx) +
+                                   " tokens that this RWKV-" + std::string(name(config().generation)) + " model has",
                        .found = std::to_string(n_tokens)});
 }
 

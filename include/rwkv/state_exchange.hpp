@@ -91,7 +91,7 @@ void set_state_tensor(BasicState<Scalar>& state, const StateLayout::Entry& entry
   return tensors;
 }
 
-/// As load_pip_state, with the path for messages.
+/// As the public from_pip_state, with the path for messages.
 template <class AnyModel>
 [[nodiscard]] auto from_pip_state(const AnyModel& model, std::span<const TensorView> tensors, const std::string& path) {
   auto state = model.new_state();

@@ -5,6 +5,7 @@
 
 #include "rwkv/arch/generations.hpp"
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/io/safetensors.hpp"
 #include "rwkv/load.hpp"
 #include "support/support.hpp"
 

@@ -320,6 +320,23 @@ TEST_CASE("the small model of the README loads and writes words") {
   CHECK(n_the >= 3);
 }
 
+TEST_CASE("logits of the trained RWKV-5.2 and 7 of rwkv.cpp through the program") {
+  RWKV_NEEDS_SHARED();
+  const std::string folder = "testdata/rwkv.cpp-tiny/";
+  // rwkv.cpp normalises the heads of RWKV-5 with another eps than the programs that train them.
+  for (const std::string model : {"5v2-730K", "7v0-834K"}) {
+    const TemporaryFile out(".safetensors");
+    const std::string options = model.starts_with("5") ? " --group-norm-eps 1e-5" : "";
+    CHECK(program("logits -m " + shared_file(folder + "tiny-rwkv-" + model + "-FP32.bin") + " --tokens 34,105,110 --out " +
+              out.path() + options)
+              .status == 0);
+    const Golden logits(read_safetensors(std::make_shared<const MappedFile>(out.path())));
+    const Golden expected(folder + "tiny-rwkv-" + model + "-FP32.golden.safetensors");
+    CHECK(max_abs_difference(logits.values("logits"), expected.values("logits_rwkvcpp_p3")) < 1e-4);
+  }
+  CHECK(program("logits -m x --tokens 1 --out y --group-norm-eps -1").status == 2);
+}
+
 TEST_CASE("the examples run") {
   const ModelFile model;
   CHECK(shell(std::string(RWKV_EXAMPLES) + "/custom_network").status == 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The residual block that all generations from RWKV-3 on share.
+// The residual block that all generations share.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -12,7 +13,8 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// x += mixer(LN1(x)), then x += channel_mix(LN2(x)).
+/// x += mixer(LN1(x)), then x += channel_mix(LN2(x)). In RWKV-2 x goes on from what is normalised instead:
+/// x = LN1(x), x += mixer(x), x = LN2(x), x += channel_mix(x).
 ///
 /// Mixer is a TimeMix in all blocks but the first of `ffnPre` models, where it is a second ChannelMix. A mixer is made
 /// from a Builder and has `apply(x, y, batch) const` for x and y [T, C].
@@ -21,32 +23,42 @@ template <class Scalar, class Mixer, class ChannelMix>
 class Block {
 public:
   /// Takes ln1.weight, ..., those of the mixer ("att.key.weight", ...), and those of the channel mix ("ffn.", ...).
-  explicit Block(const Builder& build, std::string_view mixer = "att.")
-      : ln1_(build.layer_norm<Scalar>("ln1", build.config().n_embd)),
+  explicit Block(const Builder& build, std::string_view mixer = "att.", std::string_view channel_mix = "ffn.")
+      : goes_on_from_normalised_(build.config().generation == Generation::v2),
+        ln1_(build.layer_norm<Scalar>("ln1", build.config().n_embd)),
         mixer_(build.at(mixer)),
         ln2_(build.layer_norm<Scalar>("ln2", build.config().n_embd)),
-        channel_mix_(build.at("ffn.")) {}
+        channel_mix_(build.at(channel_mix)) {}
 
   /// x is [T, C], the residual stream; it is updated in place, and so are the States of the batch.
   void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
+    apply(x, batch, [] {});
+  }
+
+  /// The same with something done between the two: the way of RWKV-7b.
+  template <class Function>
+  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch, Function&& between) const {
     add_mixed(ln1_, mixer_, x, batch);
+    between();
     add_mixed(ln2_, channel_mix_, x, batch);
   }
 
 private:
   template <class AnyMixer>
-  static void add_mixed(const LayerNorm<Scalar>& norm, const AnyMixer& mixer, MatrixView<Scalar> x,
-                        const Batch<Scalar>& batch) {
+  void add_mixed(const LayerNorm<Scalar>& norm, const AnyMixer& mixer, MatrixView<Scalar> x,
+                 const Batch<Scalar>& batch) const {
     Workspace& workspace = batch.workspace;
     Workspace::Frame frame(workspace);
     const auto normalised = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
     const auto mixed = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
     norm.apply(x, normalised, workspace);
+    if (goes_on_from_normalised_) std::copy_n(normalised.data, x.size(), x.data);
     mixer.apply(normalised, mixed, batch);
     for_rows(x.n_rows, workspace,
              [&](Index row) { workspace.kernels<Scalar>().add(x.row(row), mixed.row(row), x.n_cols); });
   }
 
+  bool goes_on_from_normalised_;
   LayerNorm<Scalar> ln1_;
   Mixer mixer_;
   LayerNorm<Scalar> ln2_;

@@ -74,12 +74,19 @@ public:
   }
 
   /// The share mu of the current token in token shift, x mu + previous (1 - mu), of the product called `product` ("k",
-  /// "v", ...). RWKV-2 to 5 store it as time_mix_*, RWKV-6 stores 1 - mu as time_maa_*, RWKV-7 as x_*.
+  /// "v", ...). RWKV-3 to 5 store it as time_mix_*, RWKV-6 stores 1 - mu as time_maa_*, RWKV-7 as x_*; RWKV-2 has one
+  /// time_mix for all products of a layer.
   template <class Scalar>
   [[nodiscard]] Buffer<Scalar> token_mix(std::string_view product) const {
+    return token_mix<Scalar>(product, config().n_embd);
+  }
+  /// The same for the shift of rows of another width.
+  template <class Scalar>
+  [[nodiscard]] Buffer<Scalar> token_mix(std::string_view product, Index width) const {
     const bool is_complement = config().generation >= Generation::v6;
-    const std::string name = config().generation >= Generation::v7 ? "x_" : is_complement ? "time_maa_" : "time_mix_";
-    Buffer<Scalar> mix = vector<Scalar>(name + std::string(product), {1, 1, config().n_embd});
+    std::string name = config().generation >= Generation::v7 ? "x_" : is_complement ? "time_maa_" : "time_mix_";
+    name = config().generation == Generation::v2 ? "time_mix" : name.append(product);
+    Buffer<Scalar> mix = vector<Scalar>(name, {1, 1, width});
     if (is_complement) {
       for (Scalar& mu : mix.span()) mu = 1 - mu;
     }
@@ -150,6 +157,14 @@ public:
     return construction_->layout.add(prefix_ + std::string(name), shape, initial, limit);
   }
 
+  /// The same for a tensor of the whole model, without the prefix: the first layer that asks for it adds it.
+  Index shared_state(std::string_view name, const Shape& shape, double initial = 0, Index limit = 0) const {
+    for (const StateLayout::Entry& entry : construction_->layout.entries()) {
+      if (entry.name == name) return entry.offset;
+    }
+    return construction_->layout.add(std::string(name), shape, initial, limit);
+  }
+
   /// Adds the matrices of WKV to the State, which begin as `time_state` where the checkpoint has it.
   Index wkv_state() const {
     const Checkpoint* const checkpoint = construction_->checkpoint;
@@ -176,7 +191,9 @@ private:
 
   const TensorView* ask(std::string_view name, const Shape& shape, TensorRole role) const {
     const std::string full = prefix_ + std::string(name);
-    construction_->asked.push_back({full, shape, role});
+    // RWKV-2 asks for its time_mix once for each product, in a row.
+    std::vector<TensorSpec>& asked = construction_->asked;
+    if (asked.empty() || asked.back().name != full) asked.push_back({full, shape, role});
     if (construction_->checkpoint == nullptr) return nullptr;
     const TensorView& tensor = construction_->checkpoint->at(full);
     if (!info(tensor.dtype).is_real) {

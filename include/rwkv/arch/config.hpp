@@ -26,6 +26,8 @@ struct LowRank {
   Index value = 0;  ///< RWKV-7: v1, the residual of the values
   Index gate = 0;   ///< RWKV-6a: gate_w1; RWKV-7: g1
   Index embed = 0;  ///< RWKV-7a and 7b: s1
+  Index query = 0;  ///< RWKV-7b: qq, the queries and keys of its attention
+  Index kept = 0;   ///< RWKV-7b: k1 and v1, what the attention keeps of a token
 
   friend constexpr bool operator==(const LowRank&, const LowRank&) noexcept = default;
 };
@@ -48,6 +50,8 @@ struct Config {
   /// to the last so many. 0: none, and no limit.
   Index n_ctx = 0;
   Index n_copy = 0;  ///< width of the copy head (head_q, head_k); 0: there is none
+  /// RWKV-1: a factor for each position before the head.
+  bool has_time_out = false;
   /// Of the normalisation of heads in RWKV-5 to 7. It is not stored in checkpoints: 1e-5 times the square of
   /// head_size_divisor, which is 8 in all published ones. RWKV-5.0 models of the summer of 2023, and rwkv.cpp with all
   /// RWKV-5, have 1e-5.

@@ -83,6 +83,11 @@ inline constexpr Index max_layer = Index{1} << 40;
                     .found = summary(checkpoint)});
 }
 
+/// The tensor of a layer whose rows are the channels of its time mixing.
+[[nodiscard]] inline std::string_view key_name(Generation generation) noexcept {
+  return generation == Generation::v1 ? "attn.key.weight" : "att.key.weight";
+}
+
 /// Reads sizes off the shapes of tensors. What is missing or has too few axes is a ModelError that names it.
 class ShapeReader {
 public:
@@ -123,7 +128,7 @@ public:
     throw ModelError({.path = checkpoint_.path(),
                       .item = tensor_item(name),
                       .expected = "heads of equal size that make up " + std::to_string(config.n_att) +
-                                  " channels, the rows of " + in_quotes(in_layers("att.key.weight")),
+                                  " channels, the rows of " + in_quotes(in_layers(key_name(config.generation))),
                       .found = "shape " + to_string(tensor.shape)});
   }
 
@@ -182,7 +187,10 @@ inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& c
     // Layer 0 has no use for v1; what it holds may have any width.
     if (config.n_layer > 1) low_rank.value = shapes.axis("blocks.1.att.v1", 2, 1);
     low_rank.gate = shapes.optional_cols("att.g1");
-    low_rank.embed = shapes.optional_cols("ffn.s1");
+    const bool is_b = config.generation == Generation::v7b;
+    if (is_b || config.generation == Generation::v7a) low_rank.embed = shapes.cols_in_layers("ffn.s1");
+    if (is_b) low_rank.query = shapes.rows_in_layers("qkv.qq.weight");
+    if (is_b) low_rank.kept = shapes.cols_in_layers("qkv.k1");
   }
 }
 
@@ -201,12 +209,13 @@ inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& c
   config.n_vocab = shapes.axis(embedding, 2, 0);
   config.n_embd = shapes.axis(embedding, 2, 1);
   config.n_layer = detail::count_layers(checkpoint);
-  config.n_att = shapes.rows_in_layers(is_v1 ? "attn.key.weight" : "att.key.weight");
+  config.n_att = shapes.rows_in_layers(detail::key_name(config.generation));
   config.n_ffn = shapes.rows_in_layers(is_v1 ? "mlp.key.weight" : "ffn.key.weight");
   config.has_ffn_pre = checkpoint.contains("blocks.0.ffnPre.key.weight");
   if (is_v1) {
-    config.n_head = shapes.rows_in_layers("attn.time_w");
     config.n_ctx = shapes.cols_in_layers("attn.time_w");
+    config.has_time_out = checkpoint.contains("time_out");
+    shapes.read_heads("attn.time_w", config);
   }
   if (config.generation <= Generation::v4) {
     detail::read_copy_head(shapes, checkpoint, config);

@@ -1,50 +1,44 @@
 // SPDX-License-Identifier: MIT
-// The frame around the layers that all generations from RWKV-2 on share: embedding, ln0, layers, ln_out, head.
+// The frame around the layers that all generations from RWKV-2 on share: embedding, layers, ln_out, head.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <span>
-#include <vector>
+#include <variant>
 
 #include "rwkv/arch/builder.hpp"
-#include "rwkv/arch/config.hpp"
 #include "rwkv/arch/copy_head.hpp"
+#include "rwkv/arch/embedding.hpp"
+#include "rwkv/arch/layers.hpp"
 #include "rwkv/nn/linear.hpp"
 #include "rwkv/nn/norm.hpp"
 #include "rwkv/nn/rows.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
-/// x = LN0(emb[token]); x = layer(x) for every layer; logits = LN_out(x) head^T. RWKV-2 has no ln0.
+/// x = embedding(token); x = layer(x) for every layer; logits = LN_out(x) head^T.
 ///
-/// Layer is v4::Layer<Scalar> or its like of another generation. All methods are const; share one between threads.
-template <class Scalar, class Layer>
+/// All methods are const; share one between threads.
+template <class Scalar>
 class Network {
 public:
   /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
   explicit Network(const Builder& build)
-      : has_ln0_(build.config().generation != Generation::v2),
-        embedding_(build.table("emb.weight", build.config().n_embd)) {
-    if (has_ln0_) ln0_ = build.layer_norm<Scalar>("blocks.0.ln0", build.config().n_embd);
-    for (Index i = 0; i < build.config().n_layer; ++i) layers_.push_back(std::make_unique<const Layer>(build.layer(i)));
-    ln_out_ = build.layer_norm<Scalar>("ln_out", build.config().n_embd);
-    head_ = build.matrix("head.weight", build.config().n_vocab, build.config().n_embd);
+      : embedding_(build),
+        layers_(make_layers<Scalar>(build)),
+        ln_out_(build.layer_norm<Scalar>("ln_out", build.config().n_embd)),
+        head_(build.matrix("head.weight", build.config().n_vocab, build.config().n_embd)) {
     if (build.config().n_copy > 0) copy_head_.emplace(build);
   }
 
-  /// x [T, C] from T tokens, each within the vocabulary.
-  void embed(std::span<const Token> tokens, MatrixView<Scalar> x, Workspace& workspace) const {
-    const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
-    for_rows(x.n_rows, workspace, [&](Index row) {
-      expand_row(embedding_, tokens[static_cast<std::size_t>(row)], x.row(row), kernels);
-      if (has_ln0_) ln0_.apply(x.row(row), x.row(row), kernels);
-    });
-  }
+  [[nodiscard]] const Embedding<Scalar>& embedding() const noexcept { return embedding_; }
 
   /// Layers [first, last) on the residual stream x [T, C].
   void apply_layers(Index first, Index last, MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)]->apply(x, batch);
+    const auto apply = [&](const auto& layers) {
+      for (Index i = first; i < last; ++i) layers[static_cast<std::size_t>(i)]->apply(x, batch);
+    };
+    std::visit(apply, layers_);
   }
 
   /// logits [n, V] of the rows `wanted`, n of them in ascending order, from the residual stream x [T, C] after the last
@@ -65,10 +59,8 @@ public:
   }
 
 private:
-  bool has_ln0_;
-  TensorView embedding_;
-  LayerNorm<Scalar> ln0_;
-  std::vector<std::unique_ptr<const Layer>> layers_;
+  Embedding<Scalar> embedding_;
+  AnyLayers<Scalar> layers_;
   LayerNorm<Scalar> ln_out_;
   Linear head_;
   std::optional<CopyHead<Scalar>> copy_head_;

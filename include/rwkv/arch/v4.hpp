@@ -14,25 +14,16 @@
 RWKV_NAMESPACE_BEGIN
 namespace v4 {
 
-/// y = (sigmoid(r) wkv(w, u, k, v)) W_output^T, where r, k and v are products of x mixed with its predecessor, each
-/// with a mix of its own.
+/// The WKV operator over the sequences of a batch: see arch/wkv4.hpp.
 ///
-/// State: the carried row `xx` [C] and the sums `aa`, `bb`, `pp` [A] of WKV.
+/// State: the sums `aa`, `bb`, `pp` [A].
 template <class Scalar>
-class TimeMix {
+class Wkv {
 public:
-  /// Takes the tensors time_decay, time_first, ... and adds xx, aa, bb, pp to the State.
-  explicit TimeMix(const Builder& build)
+  /// Takes the tensors time_first, time_decay and adds aa, bb, pp to the State.
+  explicit Wkv(const Builder& build)
       : w_(build.config().n_att),
         u_(build.vector<Scalar>("time_first", {build.config().n_att})),
-        mix_k_(build.token_mix<Scalar>("k")),
-        mix_v_(build.token_mix<Scalar>("v")),
-        mix_r_(build.token_mix<Scalar>("r")),
-        key_(build.matrix("key.weight", build.config().n_att, build.config().n_embd)),
-        value_(build.matrix("value.weight", build.config().n_att, build.config().n_embd)),
-        receptance_(build.matrix("receptance.weight", build.config().n_att, build.config().n_embd)),
-        output_(build.matrix("output.weight", build.config().n_embd, build.config().n_att)),
-        xx_(build.state("xx", {build.config().n_embd})),
         aa_(build.state("aa", {build.config().n_att})),
         bb_(build.state("bb", {build.config().n_att})),
         pp_(build.state("pp", {build.config().n_att}, wkv_empty_exponent)) {
@@ -40,11 +31,52 @@ public:
     for (Index i = 0; i < w_.size(); ++i) w_[i] = static_cast<Scalar>(-std::exp(time_decay[i]));
   }
 
+  /// k and v are [T, A]; the results take the place of v. The States of the batch are updated.
+  void apply(MatrixView<const Scalar> k, MatrixView<Scalar> v, const Batch<Scalar>& batch) const {
+    Workspace::Frame frame(batch.workspace);
+    const Wkv4Call<Scalar> rows{k.n_rows, k.n_cols, w_.data(), u_.data(), k.data,
+                                v.data,   v.data,   nullptr,   nullptr,   nullptr};
+    auto* const calls = frame.template take<Wkv4Call<Scalar>>(static_cast<Index>(batch.segments.size()));
+    for (std::size_t i = 0; i < batch.segments.size(); ++i) {
+      const Segment<Scalar>& segment = batch.segments[i];
+      calls[i] = tokens_of(rows, segment.first_row, segment.n_rows);
+      calls[i].aa = segment.state + aa_;
+      calls[i].bb = segment.state + bb_;
+      calls[i].pp = segment.state + pp_;
+    }
+    wkv4<Scalar>({calls, batch.segments.size()}, batch.workspace);
+  }
+
+private:
+  Buffer<Scalar> w_;  // log-decay, -e^time_decay
+  Buffer<Scalar> u_;
+  Index aa_, bb_, pp_;  // offsets in the State
+};
+
+/// y = (sigmoid(r) wkv(k, v)) W_output^T, where r, k and v are products of x mixed with its predecessor, each with a
+/// mix of its own. Operator is v4::Wkv or its like of an earlier generation.
+///
+/// State: the carried row `xx` [C] and the tensors of the operator.
+template <class Scalar, class Operator = Wkv<Scalar>>
+class TimeMix {
+public:
+  /// Takes the tensors time_mix_k, ..., those of the operator, and adds xx and its tensors to the State.
+  explicit TimeMix(const Builder& build)
+      : mix_k_(build.token_mix<Scalar>("k")),
+        mix_v_(build.token_mix<Scalar>("v")),
+        mix_r_(build.token_mix<Scalar>("r")),
+        key_(build.matrix("key.weight", build.config().n_att, build.config().n_embd)),
+        value_(build.matrix("value.weight", build.config().n_att, build.config().n_embd)),
+        receptance_(build.matrix("receptance.weight", build.config().n_att, build.config().n_embd)),
+        output_(build.matrix("output.weight", build.config().n_embd, build.config().n_att)),
+        xx_(build.state("xx", {build.config().n_embd})),
+        wkv_(build) {}
+
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.
   void apply(MatrixView<const Scalar> x, MatrixView<Scalar> y, const Batch<Scalar>& batch) const {
     Workspace& workspace = batch.workspace;
     Workspace::Frame frame(workspace);
-    const Index n_att = w_.size();
+    const Index n_att = key_.n_out();
     const auto matrix = [&](Index n_cols) { return frame.template matrix<Scalar>(x.n_rows, n_cols); };
     const MatrixView<Scalar> xk = matrix(x.n_cols), xv = matrix(x.n_cols), xr = matrix(x.n_cols);
     const MatrixView<Scalar> k = matrix(n_att), v = matrix(n_att), r = matrix(n_att);
@@ -53,32 +85,17 @@ public:
     token_shift<Scalar>(x, xx_, mixes, batch);
     const Product<Scalar> products[]{{&key_, xk, k}, {&value_, xv, v}, {&receptance_, xr, r}};
     multiply<Scalar>(products, workspace);
-
-    // y takes the place of v: each value is read before.
-    const Wkv4Call<Scalar> rows{x.n_rows, n_att,  w_.data(), u_.data(), k.data,
-                                v.data,   v.data, nullptr,   nullptr,   nullptr};
-    const auto n_segments = static_cast<Index>(batch.segments.size());
-    auto* const calls = frame.template take<Wkv4Call<Scalar>>(n_segments);
-    for (Index i = 0; i < n_segments; ++i) {
-      const Segment<Scalar>& segment = batch.segments[static_cast<std::size_t>(i)];
-      calls[i] = tokens_of(rows, segment.first_row, segment.n_rows);
-      calls[i].aa = segment.state + aa_;
-      calls[i].bb = segment.state + bb_;
-      calls[i].pp = segment.state + pp_;
-    }
-    wkv4<Scalar>({calls, batch.segments.size()}, workspace);
-
+    wkv_.apply(k, v, batch);
     for_rows(x.n_rows, workspace,
              [&](Index row) { workspace.kernels<Scalar>().gate(r.row(row), v.row(row), r.row(row), n_att); });
     output_.template apply<Scalar>(r, y, workspace);
   }
 
 private:
-  Buffer<Scalar> w_;  // log-decay, -e^time_decay
-  Buffer<Scalar> u_;
   Buffer<Scalar> mix_k_, mix_v_, mix_r_;
   Linear key_, value_, receptance_, output_;
-  Index xx_, aa_, bb_, pp_;  // offsets in the State
+  Index xx_;  // offset in the State
+  Operator wkv_;
 };
 
 /// y = sigmoid(r) (max(k, 0)^2 W_value^T), where r and k are products of x mixed with its predecessor.

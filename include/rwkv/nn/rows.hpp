@@ -48,6 +48,9 @@ struct Segment {
   Index position = 0;  ///< of its first row in the sequence, for models with an n_ctx
 };
 
+template <class Scalar>
+class Embedding;  // arch/embedding.hpp
+
 /// The rows of one pass through the layers: those of its sequences, one after the other, covering all rows.
 template <class Scalar>
 struct Batch {
@@ -55,9 +58,9 @@ struct Batch {
   Workspace& workspace;
   /// [T, A], RWKV-7: the values of the first layer, which it leaves here for the layers after it.
   MatrixView<Scalar> v_first = {};
-  /// RWKV-7a, 7b and 8: the token of each row, and its row of the embedding, [T, C] after ln0.
+  /// The token of each row, and what makes embeddings of tokens: for the copy head, RWKV-7a, 7b and 8.
   std::span<const Token> tokens = {};
-  MatrixView<const Scalar> embedded = {};
+  const Embedding<Scalar>* embedding = nullptr;
 };
 
 /// One blend of each row with the row before it.

@@ -56,15 +56,18 @@ public:
 
   /// What comes next.
   [[nodiscard]] Kind kind() {
-    switch (next()) {
+    const char first = next();
+    switch (first) {
       case '{': return Kind::object;
       case '[': return Kind::list;
       case '"': return Kind::string;
       case 't':
       case 'f': return Kind::truth_value;
       case 'n': return Kind::null;
-      default: return Kind::number;
+      default: break;
     }
+    if (first != '-' && (first < '0' || first > '9')) fail_here();
+    return Kind::number;
   }
 
   /// Calls on_member(name) for each member, in order; it must read the value or skip it. Names may occur twice.
