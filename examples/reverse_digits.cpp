@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <rwkv/arch/v7.hpp>
 #include <rwkv/rwkv.hpp>
 #include <string>
 #include <vector>

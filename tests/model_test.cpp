@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "rwkv/arch/detect.hpp"
 #include "rwkv/load.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.hpp"
+#include "rwkv/arch/generations.hpp"
 
 namespace cli {
 namespace {

@@ -4,22 +4,19 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <span>
-#include <string>
-#include <utility>
-#include <variant>
 #include <vector>
 
 #include "rwkv/arch/config.hpp"
-#include "rwkv/arch/detect.hpp"
-#include "rwkv/arch/fingerprint.hpp"
-#include "rwkv/arch/generations.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/state.hpp"
 #include "rwkv/workspace.hpp"
 
 RWKV_NAMESPACE_BEGIN
+
+template <class Scalar>
+struct Segment;
 
 /// Which logits of a sequence are wanted.
 enum class Logits { none, last, all };
@@ -49,26 +46,19 @@ public:
   /// The weights stay where the checkpoint has them, and are kept alive.
   /// Throws ModelError naming the tensor if one is missing or of the wrong shape, and UnsupportedError if there are
   /// unknown ones in the layers, or if it is a generation that this version does not run.
-  explicit BasicModel(const Checkpoint& checkpoint) : BasicModel(checkpoint, detect(checkpoint)) {}
+  explicit BasicModel(const Checkpoint& checkpoint);
   /// With a Config from detect() in which something was changed that tensors do not tell: group_norm_eps, n_ctx, v6c.
-  BasicModel(const Checkpoint& checkpoint, const Config& config)
-      : data_(std::make_shared<const Data>(checkpoint, config)) {}
+  BasicModel(const Checkpoint& checkpoint, const Config& config);
 
-  [[nodiscard]] const Config& config() const noexcept { return data_->config; }
+  [[nodiscard]] const Config& config() const noexcept;
 
   /// The State before the first token.
-  [[nodiscard]] BasicState<Scalar> new_state() const { return BasicState<Scalar>(data_->layout); }
+  [[nodiscard]] BasicState<Scalar> new_state() const;
 
   /// Reads tokens, updates the state, and returns the logits after the last one: n_vocab values in the workspace, valid
   /// until its next forward pass.
   /// Throws ArgumentError, and changes nothing, if there are no tokens or one is outside the vocabulary.
-  std::span<const Scalar> forward(std::span<const Token> tokens, BasicState<Scalar>& state,
-                                  Workspace& workspace) const {
-    if (tokens.empty()) throw ArgumentError({.item = "forward", .expected = "at least one token", .found = "none"});
-    BasicSequence<Scalar> sequence{tokens, &state};
-    forward(std::span(&sequence, 1), workspace);
-    return sequence.logits.span();
-  }
+  std::span<const Scalar> forward(std::span<const Token> tokens, BasicState<Scalar>& state, Workspace& workspace) const;
 
   /// Reads several sequences at once: every weight is read once for all of them. Memory for scratch does not grow with
   /// the number of tokens; memory for logits does, where all are wanted.
@@ -90,46 +80,17 @@ public:
   /// Throws ArgumentError if a token is outside the vocabulary.
   void check(std::span<const Token> tokens) const;
   /// Throws ArgumentError if the state is of another model.
-  void check(const BasicState<Scalar>& state) const {
-    if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
-  }
+  void check(const BasicState<Scalar>& state) const;
 
 private:
-  struct Data {
-    Data(const Checkpoint& checkpoint, const Config& chosen) : config(chosen), network(load(checkpoint)) {}
-
-    AnyNetwork<Scalar> load(const Checkpoint& checkpoint) {
-      Construction construction{&checkpoint, config, *layout};
-      AnyNetwork<Scalar> loaded = make_network<Scalar>(Builder(construction));
-      refuse_unknown_tensors(checkpoint, construction);
-      layout->set_model(config.generation, model_fingerprint(checkpoint, construction));
-      if (config.n_ctx > 0) n_read = layout->add("n_read", {1}, 0, 2 * config.n_ctx);
-      return loaded;
-    }
-
-    Config config;
-    std::shared_ptr<StateLayout> layout = std::make_shared<StateLayout>();
-    Index n_read = -1;  // offset in the State, of models with an n_ctx: see position()
-    AnyNetwork<Scalar> network;
-  };
+  struct Data;
+  struct Pass;
 
   /// Rows of one pass through the layers: enough to make the products efficient, few enough to keep scratch small.
   static constexpr Index max_rows = 256;
 
-  /// The rows of one pass, gathered from the sequences of a batch.
-  struct Pass {
-    Token* tokens;
-    Segment<Scalar>* segments;
-    Index* wanted_rows;  // those whose logits are wanted
-    Index n_rows = 0;
-    Index n_segments = 0;
-    Index n_wanted = 0;
-  };
-
   template <class Function>
-  void visit(Function&& function) const {
-    std::visit(std::forward<Function>(function), data_->network);
-  }
+  void visit(Function&& function) const;
 
   [[nodiscard]] static Index count_wanted(Logits wanted, Index n_tokens) noexcept {
     return wanted == Logits::all ? n_tokens : wanted == Logits::last ? std::min<Index>(n_tokens, 1) : 0;
@@ -138,14 +99,8 @@ private:
 
   /// How many tokens were read, for models with an n_ctx. Places in a ring of n_ctx need no more than the number modulo
   /// n_ctx and whether the ring is full, so it stays below 2 n_ctx.
-  [[nodiscard]] Index position(const Scalar* state) const noexcept {
-    return data_->n_read < 0 ? 0 : static_cast<Index>(state[data_->n_read]);
-  }
-  void advance(const Segment<Scalar>& segment) const noexcept {
-    if (data_->n_read < 0) return;
-    const Index n_ctx = config().n_ctx, n_read = segment.position + segment.n_rows;
-    segment.state[data_->n_read] = static_cast<Scalar>(n_read < 2 * n_ctx ? n_read : n_ctx + n_read % n_ctx);
-  }
+  [[nodiscard]] Index position(const Scalar* state) const noexcept;
+  void advance(const Segment<Scalar>& segment) const noexcept;
 
   void check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const;
   void check(const BasicActivations<Scalar>& rows, const BasicState<Scalar>& state) const;
@@ -158,6 +113,86 @@ private:
 using Model = BasicModel<float>;
 using Sequence = BasicSequence<float>;
 using Activations = BasicActivations<float>;
+
+RWKV_EXTERN(class BasicModel<float>)
+RWKV_EXTERN(class BasicModel<double>)
+
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
+#include <numeric>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "rwkv/arch/detect.hpp"
+#include "rwkv/arch/fingerprint.hpp"
+#include "rwkv/arch/generations.hpp"
+#include "rwkv/nn/rows.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+template <class Scalar>
+struct BasicModel<Scalar>::Data {
+  Data(const Checkpoint& checkpoint, const Config& chosen) : config(chosen), network(load(checkpoint)) {}
+
+  AnyNetwork<Scalar> load(const Checkpoint& checkpoint) {
+    Construction construction{&checkpoint, config, *layout};
+    AnyNetwork<Scalar> loaded = make_network<Scalar>(Builder(construction));
+    refuse_unknown_tensors(checkpoint, construction);
+    layout->set_model(config.generation, model_fingerprint(checkpoint, construction));
+    if (config.n_ctx > 0) n_read = layout->add("n_read", {1}, 0, 2 * config.n_ctx);
+    return loaded;
+  }
+
+  Config config;
+  std::shared_ptr<StateLayout> layout = std::make_shared<StateLayout>();
+  Index n_read = -1;  // offset in the State, of models with an n_ctx: see position()
+  AnyNetwork<Scalar> network;
+};
+
+/// The rows of one pass, gathered from the sequences of a batch.
+template <class Scalar>
+struct BasicModel<Scalar>::Pass {
+  Token* tokens;
+  Segment<Scalar>* segments;
+  Index* wanted_rows;  // those whose logits are wanted
+  Index n_rows = 0;
+  Index n_segments = 0;
+  Index n_wanted = 0;
+};
+
+template <class Scalar>
+BasicModel<Scalar>::BasicModel(const Checkpoint& checkpoint) : BasicModel(checkpoint, detect(checkpoint)) {}
+
+template <class Scalar>
+BasicModel<Scalar>::BasicModel(const Checkpoint& checkpoint, const Config& config)
+    : data_(std::make_shared<const Data>(checkpoint, config)) {}
+
+template <class Scalar>
+const Config& BasicModel<Scalar>::config() const noexcept {
+  return data_->config;
+}
+
+template <class Scalar>
+BasicState<Scalar> BasicModel<Scalar>::new_state() const {
+  return BasicState<Scalar>(data_->layout);
+}
+
+template <class Scalar>
+template <class Function>
+void BasicModel<Scalar>::visit(Function&& function) const {
+  std::visit(std::forward<Function>(function), data_->network);
+}
+
+template <class Scalar>
+std::span<const Scalar> BasicModel<Scalar>::forward(std::span<const Token> tokens, BasicState<Scalar>& state,
+                                                    Workspace& workspace) const {
+  if (tokens.empty()) throw ArgumentError({.item = "forward", .expected = "at least one token", .found = "none"});
+  BasicSequence<Scalar> sequence{tokens, &state};
+  forward(std::span(&sequence, 1), workspace);
+  return sequence.logits.span();
+}
 
 template <class Scalar>
 void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const {
@@ -267,6 +302,18 @@ MatrixView<const Scalar> BasicModel<Scalar>::apply_head(const BasicActivations<S
 }
 
 template <class Scalar>
+Index BasicModel<Scalar>::position(const Scalar* state) const noexcept {
+  return data_->n_read < 0 ? 0 : static_cast<Index>(state[data_->n_read]);
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::advance(const Segment<Scalar>& segment) const noexcept {
+  if (data_->n_read < 0) return;
+  const Index n_ctx = config().n_ctx, n_read = segment.position + segment.n_rows;
+  segment.state[data_->n_read] = static_cast<Scalar>(n_read < 2 * n_ctx ? n_read : n_ctx + n_read % n_ctx);
+}
+
+template <class Scalar>
 void BasicModel<Scalar>::check(std::span<const Token> tokens) const {
   const auto n_vocab = config().n_vocab;
   for (const Token token : tokens) {
@@ -275,6 +322,11 @@ void BasicModel<Scalar>::check(std::span<const Token> tokens) const {
                          .expected = "0 to " + std::to_string(n_vocab - 1) + ", the model's vocabulary",
                          .found = std::to_string(token)});
   }
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::check(const BasicState<Scalar>& state) const {
+  if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
 }
 
 template <class Scalar>
@@ -321,3 +373,4 @@ void BasicModel<Scalar>::check_room(const BasicState<Scalar>& state, Index n_tok
 }
 
 RWKV_NAMESPACE_END
+#endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Everything that runs models. (arch/init.hpp and arch/synthetic.hpp, which make new ones, are apart.)
+// Everything that runs models. Apart, because they take long to compile and few programs need them, are arch/init.hpp and
+// arch/synthetic.hpp, which make new ones, and core/eigen.hpp, which shows weights and activations to Eigen.
 #pragma once
 
-#include "rwkv/core/eigen.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"

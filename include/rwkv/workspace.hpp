@@ -30,21 +30,21 @@ public:
   /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
   explicit Workspace(const WorkspaceOptions& options = {})
       : threads_(options.n_threads == 0 ? std::min(n_processors(), ThreadPool::max_threads) : options.n_threads),
-        kernels_f32_(kernel_table<float>(options.isa.value_or(best_isa()))),
-        kernels_f64_(kernel_table<double>(Isa::scalar)) {}
+        kernels_(kernel_table<float>(options.isa.value_or(best_isa()))) {}
 
   [[nodiscard]] ThreadPool& threads() noexcept { return threads_; }
   [[nodiscard]] int n_threads() const noexcept { return threads_.n_threads(); }
 
   /// The instruction set that float computations use.
-  [[nodiscard]] Isa isa() const noexcept { return kernels_f32_.isa; }
+  [[nodiscard]] Isa isa() const noexcept { return kernels_.isa; }
 
   template <class Scalar>
   [[nodiscard]] const KernelTable<Scalar>& kernels() const noexcept {
     if constexpr (std::is_same_v<Scalar, double>) {
-      return kernels_f64_;
+      static const KernelTable<double> table = kernel_table<double>(Isa::scalar);  // compiled only where it is used
+      return table;
     } else {
-      return kernels_f32_;
+      return kernels_;
     }
   }
 
@@ -115,8 +115,7 @@ private:
   }
 
   ThreadPool threads_;
-  KernelTable<float> kernels_f32_;
-  KernelTable<double> kernels_f64_;
+  KernelTable<float> kernels_;
   std::vector<Buffer<std::byte>> chunks_;
   Buffer<std::byte> results_;
   Index used_ = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/arch/copy_head.hpp"
 
-#include "rwkv/arch/init.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
 #include "support/support.hpp"
 

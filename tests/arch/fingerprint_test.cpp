@@ -3,7 +3,9 @@
 
 #include <set>
 
+#include "rwkv/arch/generations.hpp"
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/io/safetensors.hpp"
 #include "rwkv/load.hpp"
 #include "support/support.hpp"
 

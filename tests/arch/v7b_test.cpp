@@ -2,6 +2,7 @@
 // What the golden files of tests/model_test.cpp do not show.
 #include "rwkv/arch/v7b.hpp"
 
+#include "rwkv/arch/detect.hpp"
 #include "rwkv/load.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"

@@ -2,7 +2,7 @@
 set(consumer_source ${CMAKE_CURRENT_LIST_DIR})
 set(consumer_build ${PROJECT_BINARY_DIR}/consumer)
 set(consumer_options -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DEigen3_DIR=${Eigen3_DIR}
-    -Dnlohmann_json_DIR=${nlohmann_json_DIR})
+    -DCONSUMER_LIBRARY=${rwkv_library} -DRWKV_COMPILED=${RWKV_COMPILED})
 
 function(rwkv_add_consumer name)  # further arguments: configure options
   add_test(NAME consumer/${name}
@@ -28,5 +28,5 @@ foreach(header IN LISTS rwkv_headers)
   list(APPEND header_units ${CMAKE_CURRENT_BINARY_DIR}/headers/${unit})
 endforeach()
 add_library(rwkv_headers_alone OBJECT ${header_units})
-target_link_libraries(rwkv_headers_alone PRIVATE rwkv::rwkv rwkv_strict)
+target_link_libraries(rwkv_headers_alone PRIVATE ${rwkv_library} rwkv_strict)
 target_compile_options(rwkv_headers_alone PRIVATE -O0)  # nothing is run

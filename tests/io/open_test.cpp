@@ -2,6 +2,7 @@
 #include "rwkv/io/open.hpp"
 
 #include "io/files.hpp"
+#include "rwkv/io/safetensors.hpp"
 
 using namespace rwkv;
 using namespace rwkv_test;

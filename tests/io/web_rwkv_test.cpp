@@ -3,6 +3,7 @@
 
 #include "io/files.hpp"
 #include "rwkv/io/open.hpp"
+#include "rwkv/io/safetensors.hpp"
 
 using namespace rwkv;
 using namespace rwkv_test;

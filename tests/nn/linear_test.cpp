@@ -94,7 +94,7 @@ TEST_CASE("only matrices of real numbers are weights") {
                        doctest::Contains("found i32 [2, 2]"), ArgumentError);
 }
 
-TEST_CASE("a bias is added to every row, whatever type it is stored in; one of another length is refused") {
+TEST_CASE("a bias is added to every row, whatever type it is stored in, and one of another length is refused") {
   const Index n_in = 7, n_out = 5;
   const auto weight = random_values<float>(n_in * n_out, 1), bias = random_values<float>(n_out, 2);
   const TensorView stored = make_tensor({n_out, n_in}, weight);

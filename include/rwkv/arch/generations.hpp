@@ -14,44 +14,17 @@
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/network.hpp"
 #include "rwkv/arch/v1.hpp"
-#include "rwkv/arch/v2.hpp"
-#include "rwkv/arch/v4.hpp"
-#include "rwkv/arch/v5.hpp"
-#include "rwkv/arch/v6.hpp"
-#include "rwkv/arch/v7.hpp"
-#include "rwkv/arch/v7a.hpp"
-#include "rwkv/arch/v7b.hpp"
-#include "rwkv/arch/v8_rc00.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 template <class Scalar>
-using AnyNetwork =
-    std::variant<v1::Network<Scalar>, Network<Scalar, v2::Layer<Scalar>>, Network<Scalar, v4::Layer<Scalar>>,
-                 Network<Scalar, v5::Layer<Scalar>>, Network<Scalar, v6::Layer<Scalar>>,
-                 Network<Scalar, v7::Layer<Scalar>>, Network<Scalar, v7a::Layer<Scalar>>,
-                 Network<Scalar, v7b::Layer<Scalar>>, Network<Scalar, v8_rc00::Layer<Scalar>>>;
+using AnyNetwork = std::variant<v1::Network<Scalar>, Network<Scalar>>;
 
 /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
 template <class Scalar>
 [[nodiscard]] AnyNetwork<Scalar> make_network(const Builder& build) {
-  switch (build.config().generation) {
-    case Generation::v1: return v1::Network<Scalar>(build);
-    case Generation::v2:
-    case Generation::v3: return Network<Scalar, v2::Layer<Scalar>>(build);
-    case Generation::v4: return Network<Scalar, v4::Layer<Scalar>>(build);
-    case Generation::v5_0:
-    case Generation::v5_1:
-    case Generation::v5_2: return Network<Scalar, v5::Layer<Scalar>>(build);
-    case Generation::v6:
-    case Generation::v6a:
-    case Generation::v6b:
-    case Generation::v6c: return Network<Scalar, v6::Layer<Scalar>>(build);
-    case Generation::v7a: return Network<Scalar, v7a::Layer<Scalar>>(build);
-    case Generation::v7b: return Network<Scalar, v7b::Layer<Scalar>>(build);
-    case Generation::v8_rc00: return Network<Scalar, v8_rc00::Layer<Scalar>>(build);
-    default: return Network<Scalar, v7::Layer<Scalar>>(build);
-  }
+  if (build.config().generation == Generation::v1) return v1::Network<Scalar>(build);
+  return Network<Scalar>(build);
 }
 
 /// Every tensor of a model of this kind, with its official name and shape.

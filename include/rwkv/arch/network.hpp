@@ -4,11 +4,12 @@
 
 #include <optional>
 #include <span>
-#include <vector>
+#include <variant>
 
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/copy_head.hpp"
 #include "rwkv/arch/embedding.hpp"
+#include "rwkv/arch/layers.hpp"
 #include "rwkv/nn/linear.hpp"
 #include "rwkv/nn/norm.hpp"
 #include "rwkv/nn/rows.hpp"
@@ -17,16 +18,16 @@ RWKV_NAMESPACE_BEGIN
 
 /// x = embedding(token); x = layer(x) for every layer; logits = LN_out(x) head^T.
 ///
-/// Layer is v4::Layer<Scalar> or its like of another generation. All methods are const; share one between threads.
-template <class Scalar, class Layer>
+/// All methods are const; share one between threads.
+template <class Scalar>
 class Network {
 public:
   /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
-  explicit Network(const Builder& build) : embedding_(build) {
-    layers_.reserve(static_cast<std::size_t>(build.config().n_layer));
-    for (Index i = 0; i < build.config().n_layer; ++i) layers_.emplace_back(build.layer(i));
-    ln_out_ = build.layer_norm<Scalar>("ln_out", build.config().n_embd);
-    head_ = build.matrix("head.weight", build.config().n_vocab, build.config().n_embd);
+  explicit Network(const Builder& build)
+      : embedding_(build),
+        layers_(make_layers<Scalar>(build)),
+        ln_out_(build.layer_norm<Scalar>("ln_out", build.config().n_embd)),
+        head_(build.matrix("head.weight", build.config().n_vocab, build.config().n_embd)) {
     if (build.config().n_copy > 0) copy_head_.emplace(build);
   }
 
@@ -34,7 +35,10 @@ public:
 
   /// Layers [first, last) on the residual stream x [T, C].
   void apply_layers(Index first, Index last, MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)].apply(x, batch);
+    const auto apply = [&](const auto& layers) {
+      for (Index i = first; i < last; ++i) layers[static_cast<std::size_t>(i)]->apply(x, batch);
+    };
+    std::visit(apply, layers_);
   }
 
   /// logits [n, V] of the rows `wanted`, n of them in ascending order, from the residual stream x [T, C] after the last
@@ -56,7 +60,7 @@ public:
 
 private:
   Embedding<Scalar> embedding_;
-  std::vector<Layer> layers_;
+  AnyLayers<Scalar> layers_;
   LayerNorm<Scalar> ln_out_;
   Linear head_;
   std::optional<CopyHead<Scalar>> copy_head_;

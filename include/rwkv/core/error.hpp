@@ -95,8 +95,14 @@ class ArgumentError : public Error {
 /// "tensor 'name'"
 [[nodiscard]] inline std::string tensor_item(std::string_view name) { return "tensor " + in_quotes(name); }
 
+namespace detail {
+
+[[noreturn]] inline void fail_assertion(const char* condition) {
+  throw std::logic_error(std::string("rwkv: internal error, please report: ") + condition);
+}
+
+}  // namespace detail
 RWKV_NAMESPACE_END
 
 /// Checks what only a mistake in this library can make false; throws std::logic_error. Not for the caller's input.
-#define RWKV_ASSERT(condition) \
-  ((condition) ? static_cast<void>(0) : throw std::logic_error("rwkv: internal error, please report: " #condition))
+#define RWKV_ASSERT(condition) ((condition) ? static_cast<void>(0) : ::rwkv::detail::fail_assertion(#condition))

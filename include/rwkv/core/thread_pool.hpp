@@ -13,11 +13,11 @@
 #include <string>
 #include <system_error>
 #include <thread>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/function_ref.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -80,14 +80,9 @@ public:
 
   /// Calls function(worker) for worker = 0 .. n_threads - 1, concurrently, and returns when all are done. If calls
   /// throw, one of the exceptions is thrown here after that.
-  template <class Function>
-  void run(Function&& function) {
-    if (workers_.empty()) {
-      function(0);
-      return;
-    }
-    context_ = const_cast<void*>(static_cast<const void*>(&function));
-    call_ = [](void* context, int worker) { (*static_cast<std::remove_reference_t<Function>*>(context))(worker); };
+  void run(FunctionRef<void(int)> function) {
+    if (workers_.empty()) return function(0);
+    function_ = &function;
     n_pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
     start_region();
     call_and_keep_exception(0);
@@ -96,8 +91,7 @@ public:
   }
 
   /// Calls function(range) on this worker's share of 0 .. n, for every worker; see split().
-  template <class Function>
-  void run_split(Index n, Index grain, Function&& function) {
+  void run_split(Index n, Index grain, FunctionRef<void(Range)> function) {
     if (n <= grain) {  // nothing to share
       if (n > 0) function(Range{0, n});
       return;
@@ -150,7 +144,7 @@ private:
 
   void call_and_keep_exception(int worker) noexcept {
     try {
-      call_(context_, worker);
+      (*function_)(worker);
     } catch (...) {
       const std::lock_guard lock(exception_mutex_);
       if (!exception_) exception_ = std::current_exception();
@@ -158,10 +152,9 @@ private:
   }
 
   std::vector<std::thread> workers_;
-  std::atomic<unsigned> region_{0};  // counts regions; a worker sleeps until it moves
-  std::atomic<int> n_pending_{0};    // workers that have not finished the region
-  void (*call_)(void*, int) = nullptr;
-  void* context_ = nullptr;
+  std::atomic<unsigned> region_{0};                   // counts regions; a worker sleeps until it moves
+  std::atomic<int> n_pending_{0};                     // workers that have not finished the region
+  const FunctionRef<void(int)>* function_ = nullptr;  // of the region
   bool stopping_ = false;
   std::mutex exception_mutex_;
   std::exception_ptr exception_;

@@ -2,15 +2,30 @@
 // Opens a model file of any format, told by its content and never by its name.
 #pragma once
 
+#include <string>
+
+#include "rwkv/core/linkage.hpp"
+#include "rwkv/io/checkpoint.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// Opens a PyTorch (zip or legacy), safetensors or rwkv.cpp file and gives its tensors as the official files have them:
+/// without the prefixes that training frameworks put before every name, and without what converters changed.
+///
+/// Throws IoError if the file cannot be read, FormatError if it is damaged or no model (and says what it is),
+/// UnsupportedError if it may be a model but is not read yet.
+[[nodiscard]] RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options = {});
+
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
 #include <algorithm>
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/mapped_file.hpp"
-#include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/pth.hpp"
 #include "rwkv/io/rwkvcpp.hpp"
 #include "rwkv/io/safetensors.hpp"
@@ -139,12 +154,7 @@ inline constexpr ForeignFile foreign_files[] = {
 
 }  // namespace detail
 
-/// Opens a PyTorch (zip or legacy), safetensors or rwkv.cpp file and gives its tensors as the official files have them:
-/// without the prefixes that training frameworks put before every name, and without what converters changed.
-///
-/// Throws IoError if the file cannot be read, FormatError if it is damaged or no model (and says what it is),
-/// UnsupportedError if it may be a model but is not read yet.
-[[nodiscard]] inline Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options = {}) {
+RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options) {
   const auto file = std::make_shared<const MappedFile>(path);
   const std::string_view bytes = as_text(file->bytes());
   if (bytes.starts_with("PK\x03\x04") || bytes.starts_with(detail::legacy_pth_magic)) {
@@ -156,3 +166,4 @@ inline constexpr ForeignFile foreign_files[] = {
 }
 
 RWKV_NAMESPACE_END
+#endif

@@ -2,6 +2,23 @@
 // Choosing a table of kernels at run time.
 #pragma once
 
+#include "rwkv/core/linkage.hpp"
+#include "rwkv/kernels/isa.hpp"
+#include "rwkv/kernels/table.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// The kernels of an instruction set. double exists for checking, and only as portable code: `isa` is then ignored.
+/// Throws UnsupportedError if this processor does not have the instruction set.
+template <class Scalar>
+[[nodiscard]] KernelTable<Scalar> kernel_table(Isa isa);
+
+RWKV_EXTERN(KernelTable<float> kernel_table<float>(Isa))
+RWKV_EXTERN(KernelTable<double> kernel_table<double>(Isa))
+
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
 #include <string>
 #include <type_traits>
 
@@ -11,10 +28,8 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// The kernels of an instruction set. double exists for checking, and only as portable code: `isa` is then ignored.
-/// Throws UnsupportedError if this processor does not have the instruction set.
 template <class Scalar>
-[[nodiscard]] KernelTable<Scalar> kernel_table(Isa isa) {
+KernelTable<Scalar> kernel_table(Isa isa) {
   if constexpr (std::is_same_v<Scalar, double>) {
     return kernels::scalar_f64::make_table();
   } else {
@@ -32,3 +47,4 @@ template <class Scalar>
 }
 
 RWKV_NAMESPACE_END
+#endif

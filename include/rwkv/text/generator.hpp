@@ -2,20 +2,17 @@
 // Text in, text out: a model, a tokenizer and a sampler that continue a text.
 #pragma once
 
-#include <algorithm>
-#include <concepts>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "rwkv/core/error.hpp"
+#include "rwkv/core/function_ref.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/text/sampler.hpp"
-#include "rwkv/text/stop.hpp"
 #include "rwkv/text/tokenizer.hpp"
-#include "rwkv/text/utf8.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -42,26 +39,15 @@ class Generator {
 public:
   /// Throws ArgumentError for a sampling option that makes no sense, or a banned token outside the vocabulary.
   Generator(Model model, Tokenizer tokenizer, Workspace& workspace, const SamplerOptions& sampling = {},
-            std::uint64_t seed = 0)
-      : model_(std::move(model)),
-        tokenizer_(std::move(tokenizer)),
-        workspace_(&workspace),
-        sampler_(with_bans(sampling), seed),
-        state_(model_.new_state()) {
-    sampler_.set_uncounted(uncounted_tokens(tokenizer_));
-  }
+            std::uint64_t seed = 0);
 
   /// Reads a text. Throws ArgumentError, and reads nothing, if it holds a token outside the model's vocabulary.
-  void read(std::string_view text) { read(tokenizer_.encode(text)); }
-
-  void read(std::span<const Token> tokens) {
-    read(tokens, [](Index) { return true; });
-  }
+  void read(std::string_view text);
+  void read(std::span<const Token> tokens);
 
   /// The same in pieces: calls on_progress(tokens read so far) after each, and stops when it returns false. Returns
   /// whether everything was read.
-  template <std::predicate<Index> OnProgress>
-  bool read(std::span<const Token> tokens, OnProgress&& on_progress);
+  bool read(std::span<const Token> tokens, FunctionRef<bool(Index)> on_progress);
 
   /// Generates until a stop, or max_tokens. on_text(std::string_view) gets the text as it comes, always whole UTF-8
   /// characters (what is not UTF-8 becomes U+FFFD), and cancels by returning false. When it is called, the State has
@@ -69,21 +55,13 @@ public:
   ///
   /// A stop text may cross the borders of tokens; nothing of it is shown, and the State is rewound to just before it.
   /// The penalties of the sampler start anew. Throws ArgumentError if nothing has been read yet.
-  template <std::predicate<std::string_view> OnText>
-  Generated generate(const GenerateOptions& options, OnText&& on_text);
-
-  Generated generate(const GenerateOptions& options = {}) {
-    return generate(options, [](std::string_view) { return true; });
-  }
+  Generated generate(const GenerateOptions& options, FunctionRef<bool(std::string_view)> on_text);
+  Generated generate(const GenerateOptions& options = {});
 
   [[nodiscard]] const State& state() const noexcept { return state_; }
   /// Goes on from a State: what is read next follows what it has read. A State holds no logits, so something must be
   /// read before anything can be generated. Throws ArgumentError, and changes nothing, if it is of another model.
-  void set_state(State state) {
-    model_.check(state);
-    state_ = std::move(state);
-    logits_.clear();
-  }
+  void set_state(State state);
   [[nodiscard]] const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
   [[nodiscard]] const Model& model() const noexcept { return model_; }
 
@@ -96,24 +74,16 @@ private:
   };
 
   /// Tokens that can be generated. Rows of the model beyond the tokenizer's are padding and never meant.
-  [[nodiscard]] Index vocabulary_size() const noexcept {
-    return std::min(model_.config().n_vocab, tokenizer_.n_vocab());
-  }
+  [[nodiscard]] Index vocabulary_size() const noexcept;
 
   /// Ids without text are not meant either: nobody would see them, and the model was not trained to read them.
   [[nodiscard]] SamplerOptions with_bans(SamplerOptions options) const;
 
-  [[nodiscard]] bool is_stop(Token token, const GenerateOptions& options) const {
-    return (options.stop_at_end_of_text && token == tokenizer_.end_of_text()) ||
-           std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end();
-  }
+  [[nodiscard]] bool is_stop(Token token, const GenerateOptions& options) const;
 
-  [[nodiscard]] Index n_bytes(Token token) const noexcept { return static_cast<Index>(tokenizer_.bytes(token).size()); }
+  [[nodiscard]] Index n_bytes(Token token) const noexcept;
 
-  void feed(std::span<const Token> tokens) {
-    const std::span<const float> logits = model_.forward(tokens, state_, *workspace_);
-    logits_.assign(logits.begin(), logits.end());
-  }
+  void feed(std::span<const Token> tokens);
 
   /// Remembers the present as that before `token`, which comes next, and forgets what lies before the last n_held
   /// bytes.
@@ -132,7 +102,59 @@ private:
   std::size_t n_snapshots_ = 0;  // in use, the oldest first; the others keep their memory
 };
 
-inline SamplerOptions Generator::with_bans(SamplerOptions options) const {
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
+#include <algorithm>
+#include <utility>
+
+#include "rwkv/core/error.hpp"
+#include "rwkv/text/stop.hpp"
+#include "rwkv/text/utf8.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+RWKV_API Generator::Generator(Model model, Tokenizer tokenizer, Workspace& workspace, const SamplerOptions& sampling,
+                              std::uint64_t seed)
+    : model_(std::move(model)),
+      tokenizer_(std::move(tokenizer)),
+      workspace_(&workspace),
+      sampler_(with_bans(sampling), seed),
+      state_(model_.new_state()) {
+  sampler_.set_uncounted(uncounted_tokens(tokenizer_));
+}
+
+RWKV_API void Generator::read(std::string_view text) { read(tokenizer_.encode(text)); }
+
+RWKV_API void Generator::read(std::span<const Token> tokens) {
+  read(tokens, [](Index) { return true; });
+}
+
+RWKV_API void Generator::set_state(State state) {
+  model_.check(state);
+  state_ = std::move(state);
+  logits_.clear();
+}
+
+RWKV_API Index Generator::vocabulary_size() const noexcept {
+  return std::min(model_.config().n_vocab, tokenizer_.n_vocab());
+}
+
+RWKV_API bool Generator::is_stop(Token token, const GenerateOptions& options) const {
+  return (options.stop_at_end_of_text && token == tokenizer_.end_of_text()) ||
+         std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end();
+}
+
+RWKV_API Index Generator::n_bytes(Token token) const noexcept {
+  return static_cast<Index>(tokenizer_.bytes(token).size());
+}
+
+RWKV_API void Generator::feed(std::span<const Token> tokens) {
+  const std::span<const float> logits = model_.forward(tokens, state_, *workspace_);
+  logits_.assign(logits.begin(), logits.end());
+}
+
+RWKV_API SamplerOptions Generator::with_bans(SamplerOptions options) const {
   for (const Token token : options.banned) {
     if (token >= 0 && token < vocabulary_size()) continue;
     throw ArgumentError({.item = "banned token",
@@ -145,8 +167,7 @@ inline SamplerOptions Generator::with_bans(SamplerOptions options) const {
   return options;
 }
 
-template <std::predicate<Index> OnProgress>
-bool Generator::read(std::span<const Token> tokens, OnProgress&& on_progress) {
+RWKV_API bool Generator::read(std::span<const Token> tokens, FunctionRef<bool(Index)> on_progress) {
   constexpr std::size_t piece = 256;
   model_.check(tokens);
   for (std::size_t first = 0; first < tokens.size(); first += piece) {
@@ -157,7 +178,7 @@ bool Generator::read(std::span<const Token> tokens, OnProgress&& on_progress) {
   return true;
 }
 
-inline void Generator::take_snapshot(Token token, Index n_held) {
+RWKV_API void Generator::take_snapshot(Token token, Index n_held) {
   if (n_held == 0) {
     n_snapshots_ = 0;
     return;
@@ -176,7 +197,7 @@ inline void Generator::take_snapshot(Token token, Index n_held) {
   n_snapshots_ -= oldest;
 }
 
-inline void Generator::rewind(Index n_back, Token token) {
+RWKV_API void Generator::rewind(Index n_back, Token token) {
   // The tokens that end in the last n_back bytes, from the newest; the oldest of them may begin before.
   Index n_left = n_back - n_bytes(token);
   while (n_left > 0) {
@@ -191,8 +212,11 @@ inline void Generator::rewind(Index n_back, Token token) {
   if (!kept.empty()) feed(tokenizer_.encode(kept));
 }
 
-template <std::predicate<std::string_view> OnText>
-Generated Generator::generate(const GenerateOptions& options, OnText&& on_text) {
+RWKV_API Generated Generator::generate(const GenerateOptions& options) {
+  return generate(options, [](std::string_view) { return true; });
+}
+
+RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionRef<bool(std::string_view)> on_text) {
   if (logits_.empty()) {
     throw ArgumentError({.item = "generate", .problem = "there is nothing to continue", .hint = "Call read() first."});
   }
@@ -239,3 +263,4 @@ Generated Generator::generate(const GenerateOptions& options, OnText&& on_text) 
 }
 
 RWKV_NAMESPACE_END
+#endif

@@ -2,18 +2,15 @@
 // One type over the kinds of tokenizers, and how the right one for a model is found.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <utility>
 #include <variant>
 #include <vector>
 
-#include "rwkv/core/error.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/text/byte_tokenizer.hpp"
 #include "rwkv/text/world_tokenizer.hpp"
 #include "rwkv/version.hpp"
@@ -27,40 +24,25 @@ class Tokenizer {
 public:
   using Kinds = std::variant<ByteTokenizer, WorldTokenizer>;
 
-  explicit Tokenizer(Kinds tokenizer) : kinds_(std::make_shared<const Kinds>(std::move(tokenizer))) {}
+  explicit Tokenizer(Kinds tokenizer);
 
-  [[nodiscard]] std::vector<Token> encode(std::string_view text) const {
-    return std::visit([&](const auto& tokenizer) { return tokenizer.encode(text); }, *kinds_);
-  }
+  [[nodiscard]] std::vector<Token> encode(std::string_view text) const;
 
   /// The bytes of the tokens, one after the other. They need not be UTF-8: see Utf8Stream and to_utf8.
-  [[nodiscard]] std::string decode(std::span<const Token> tokens) const {
-    std::string text;
-    for (const Token token : tokens) text += bytes(token);
-    return text;
-  }
+  [[nodiscard]] std::string decode(std::span<const Token> tokens) const;
 
   /// The bytes of one token; none for ids without text, such as the end of text, and for ids that do not exist.
   /// Valid as long as a copy of this tokenizer.
-  [[nodiscard]] std::string_view bytes(Token token) const noexcept {
-    return std::visit([&](const auto& tokenizer) { return tokenizer.bytes(token); }, *kinds_);
-  }
+  [[nodiscard]] std::string_view bytes(Token token) const noexcept;
 
   /// The largest id + 1.
-  [[nodiscard]] Index n_vocab() const noexcept {
-    return std::visit([](const auto& tokenizer) { return tokenizer.n_vocab(); }, *kinds_);
-  }
+  [[nodiscard]] Index n_vocab() const noexcept;
 
   /// The token that ends a document and may begin one; none for bytes.
-  [[nodiscard]] std::optional<Token> end_of_text() const noexcept {
-    if (std::holds_alternative<ByteTokenizer>(*kinds_)) return std::nullopt;
-    return Token{0};  // id 0 of World vocabularies, which is not in their files
-  }
+  [[nodiscard]] std::optional<Token> end_of_text() const noexcept;
 
   /// "bytes" or "World".
-  [[nodiscard]] std::string_view kind() const noexcept {
-    return std::visit([](const auto& tokenizer) { return tokenizer.kind; }, *kinds_);
-  }
+  [[nodiscard]] std::string_view kind() const noexcept;
 
 private:
   std::shared_ptr<const Kinds> kinds_;
@@ -68,7 +50,77 @@ private:
 
 /// Reads a vocabulary file in the World format.
 /// Throws IoError, FormatError, and UnsupportedError for the JSON files of other tokenizers.
-[[nodiscard]] inline Tokenizer load_tokenizer(const std::string& path) {
+[[nodiscard]] RWKV_API Tokenizer load_tokenizer(const std::string& path);
+
+/// The vocabulary file in the folder of a model: rwkv_vocab_v20230424.txt, 20B_tokenizer.json, tokenizer.json, or else
+/// the alphabetically first *.vocab. Nothing if there is none, or no such folder.
+[[nodiscard]] RWKV_API std::optional<std::string> find_tokenizer_file(const std::string& model_path);
+
+/// Refuses a tokenizer that does not belong to a model with `n_vocab` rows in its embedding.
+///
+/// The two belong together if n_vocab is the tokenizer's, or that rounded up to a multiple of 2, 4, .. 128: trainers
+/// pad the embedding (World has 65530 ids and models 65536 rows, GPT-NeoX 50277 and sometimes 50304). Equal sizes prove
+/// nothing, but known vocabularies differ by more. `path` is the tokenizer's file, for the message.
+/// Throws ArgumentError.
+RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path = {});
+
+/// The tokenizer of a model with `n_vocab` tokens: `tokenizer_path` if it is given; else bytes if there are 256 tokens;
+/// else the file beside the model (find_tokenizer_file). Throws as load_tokenizer and check_vocabulary, and
+/// ArgumentError if there is no file.
+[[nodiscard]] RWKV_API Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path,
+                                               const std::string& tokenizer_path = {});
+
+/// Whether PIPELINE.generate of pip rwkv (BlinkDL/ChatRWKV) leaves the count of a token with this text alone: it is
+/// part of " \t0123456789", so that spaces and digits may repeat.
+[[nodiscard]] constexpr bool is_uncounted_text(std::string_view text) noexcept {
+  return std::string_view(" \t0123456789").find(text) != std::string_view::npos;
+}
+
+/// The tokens that is_uncounted_text is true for, for Sampler::set_uncounted. Ids without bytes are not among them: the
+/// original decodes those as U+FFFD.
+[[nodiscard]] RWKV_API std::vector<Token> uncounted_tokens(const Tokenizer& tokenizer);
+
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "rwkv/core/error.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+RWKV_API Tokenizer::Tokenizer(Kinds tokenizer) : kinds_(std::make_shared<const Kinds>(std::move(tokenizer))) {}
+
+RWKV_API std::vector<Token> Tokenizer::encode(std::string_view text) const {
+  return std::visit([&](const auto& tokenizer) { return tokenizer.encode(text); }, *kinds_);
+}
+
+RWKV_API std::string Tokenizer::decode(std::span<const Token> tokens) const {
+  std::string text;
+  for (const Token token : tokens) text += bytes(token);
+  return text;
+}
+
+RWKV_API std::string_view Tokenizer::bytes(Token token) const noexcept {
+  return std::visit([&](const auto& tokenizer) { return tokenizer.bytes(token); }, *kinds_);
+}
+
+RWKV_API Index Tokenizer::n_vocab() const noexcept {
+  return std::visit([](const auto& tokenizer) { return tokenizer.n_vocab(); }, *kinds_);
+}
+
+RWKV_API std::optional<Token> Tokenizer::end_of_text() const noexcept {
+  if (std::holds_alternative<ByteTokenizer>(*kinds_)) return std::nullopt;
+  return Token{0};  // id 0 of World vocabularies, which is not in their files
+}
+
+RWKV_API std::string_view Tokenizer::kind() const noexcept {
+  return std::visit([](const auto& tokenizer) { return tokenizer.kind; }, *kinds_);
+}
+
+RWKV_API Tokenizer load_tokenizer(const std::string& path) {
   if (path.ends_with(".json")) {
     throw UnsupportedError({.path = path,
                             .problem = "JSON tokenizers, as GPT-NeoX (20B_tokenizer.json), are not supported yet",
@@ -77,9 +129,7 @@ private:
   return Tokenizer(WorldTokenizer::load(path));
 }
 
-/// The vocabulary file in the folder of a model: rwkv_vocab_v20230424.txt, 20B_tokenizer.json, tokenizer.json, or else
-/// the alphabetically first *.vocab. Nothing if there is none, or no such folder.
-[[nodiscard]] inline std::optional<std::string> find_tokenizer_file(const std::string& model_path) {
+RWKV_API std::optional<std::string> find_tokenizer_file(const std::string& model_path) {
   namespace fs = std::filesystem;
   std::error_code error;  // what cannot be looked at is not there
   fs::path folder = fs::path(model_path).parent_path();
@@ -95,13 +145,7 @@ private:
   return first;
 }
 
-/// Refuses a tokenizer that does not belong to a model with `n_vocab` rows in its embedding.
-///
-/// The two belong together if n_vocab is the tokenizer's, or that rounded up to a multiple of 2, 4, .. 128: trainers
-/// pad the embedding (World has 65530 ids and models 65536 rows, GPT-NeoX 50277 and sometimes 50304). Equal sizes prove
-/// nothing, but known vocabularies differ by more. `path` is the tokenizer's file, for the message.
-/// Throws ArgumentError.
-inline void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path = {}) {
+RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path) {
   for (Index multiple = 1; multiple <= 128; multiple *= 2) {
     if ((tokenizer.n_vocab() + multiple - 1) / multiple * multiple == n_vocab) return;
   }
@@ -114,11 +158,7 @@ inline void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const st
                "with 256 no file: their tokens are bytes."});
 }
 
-/// The tokenizer of a model with `n_vocab` tokens: `tokenizer_path` if it is given; else bytes if there are 256 tokens;
-/// else the file beside the model (find_tokenizer_file). Throws as load_tokenizer and check_vocabulary, and
-/// ArgumentError if there is no file.
-[[nodiscard]] inline Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path,
-                                             const std::string& tokenizer_path = {}) {
+RWKV_API Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path, const std::string& tokenizer_path) {
   const auto load = [n_vocab](const std::string& path) {
     Tokenizer tokenizer = load_tokenizer(path);
     check_vocabulary(tokenizer, n_vocab, path);
@@ -134,15 +174,7 @@ inline void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const st
                                "(folder tokenizer): put it into the folder of the model, or name the file."});
 }
 
-/// Whether PIPELINE.generate of pip rwkv (BlinkDL/ChatRWKV) leaves the count of a token with this text alone: it is
-/// part of " \t0123456789", so that spaces and digits may repeat.
-[[nodiscard]] constexpr bool is_uncounted_text(std::string_view text) noexcept {
-  return std::string_view(" \t0123456789").find(text) != std::string_view::npos;
-}
-
-/// The tokens that is_uncounted_text is true for, for Sampler::set_uncounted. Ids without bytes are not among them: the
-/// original decodes those as U+FFFD.
-[[nodiscard]] inline std::vector<Token> uncounted_tokens(const Tokenizer& tokenizer) {
+RWKV_API std::vector<Token> uncounted_tokens(const Tokenizer& tokenizer) {
   std::vector<Token> tokens;
   for (Token token = 0; token < tokenizer.n_vocab(); ++token) {
     const std::string_view text = tokenizer.bytes(token);
@@ -152,3 +184,4 @@ inline void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const st
 }
 
 RWKV_NAMESPACE_END
+#endif

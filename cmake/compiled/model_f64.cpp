@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/model.hpp"
+
+template class rwkv::BasicModel<double>;

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Headers alone, or compiled once: the same text serves both.
+//
+// By default everything is compiled where it is used: functions are inline or templates. Who links the CMake target
+// rwkv::compiled has RWKV_COMPILED defined instead: a heavy header then only declares, and its definitions, with all
+// that they include, are compiled into that library. Such a header has three parts:
+//
+//   the interface             RWKV_API before functions and out-of-class members that are no templates
+//   RWKV_EXTERN(...)          for each instance of a template that the library holds
+//   #if RWKV_DEFINITIONS      the definitions and their includes, RWKV_API again
+//
+// and one source in cmake/compiled/ that includes it and instantiates its templates. Non-template definitions must be
+// seen by one of these sources only: the linker tells.
+#pragma once
+
+#if !defined(RWKV_COMPILED)
+#define RWKV_DEFINITIONS 1
+#define RWKV_API inline
+#define RWKV_EXTERN(...)
+#else
+#if !defined(RWKV_DEFINITIONS)  // the sources of the library define it as 1
+#define RWKV_DEFINITIONS 0
+#endif
+#define RWKV_API
+#define RWKV_EXTERN(...) extern template __VA_ARGS__;
+#endif
