@@ -49,8 +49,8 @@ private:
   std::uint64_t hash_ = 0xcbf29ce484222325u;
 };
 
-/// All of a small tensor, 32 pieces of a large one: its first and its last bytes, the others evenly between them. Reading
-/// a page of a mapped file is what takes the time, and a matrix of the smallest models has hundreds of them.
+/// All of a small tensor, 32 pieces of a large one: its first and its last bytes, the others evenly between them.
+/// Reading a page of a mapped file is what takes the time, and a matrix of the smallest models has hundreds of them.
 inline void add_sample(Fnv1a& hash, const TensorView& tensor) noexcept {
   constexpr std::size_t max_whole = 64 << 10, n_pieces = 32, n_piece = 128;
   const std::span<const std::byte> bytes(tensor.data, static_cast<std::size_t>(tensor.n_bytes()));
