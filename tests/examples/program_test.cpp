@@ -372,7 +372,7 @@ TEST_CASE("inspect: what is wrong with a state") {
     CHECK(text.out.find("\nproblem       " + file.path() + ": " + phrase) != std::string::npos);
     CHECK(json.status == 0);
     const auto object = nlohmann::json::parse(json.out);
-    CHECK(object["problem"].get<std::string>().find(phrase) != std::string::npos);
+    CHECK(object.value("problem", "").find(phrase) != std::string::npos);
     CHECK(object["tensors"].size() == 10);
   };
   change([](Checkpoint& state) { state.metadata().erase("fingerprint"); });
