@@ -141,9 +141,14 @@ TEST_CASE("models that other programs do not run have no layout there") {
   Config ffn_pre = v4_config, copying = v4_config;
   ffn_pre.has_ffn_pre = true;
   copying.n_ctx = copying.n_copy = 2;
-  for (const Config& config : {ffn_pre, copying, config_of(Generation::v7a)}) {
+  for (const auto& [config, found] :
+       {std::pair{ffn_pre, "found RWKV-4 with a state tensor 'blocks.0.ffnPre.xx'"},
+        std::pair{copying, "found RWKV-4 with a state tensor 'head_k'"},
+        std::pair{config_of(Generation::v7a),
+                  "state: other programs have no layout for States of this kind of model: "
+                  "expected RWKV-4 to 7, without ffnPre and copy head, found RWKV-7a"}}) {
     const LayoutOnly model(config);
-    CHECK_THROWS_WITH_AS(static_cast<void>(to_pip_state(model.new_state())), doctest::Contains("have no layout"),
+    CHECK_THROWS_WITH_AS(static_cast<void>(to_pip_state(model.new_state())), doctest::Contains(found),
                          UnsupportedError);
     CHECK_THROWS_AS(static_cast<void>(from_pip_state(model, {})), UnsupportedError);
     CHECK_THROWS_AS(static_cast<void>(to_rwkvcpp_state(model.new_state())), UnsupportedError);

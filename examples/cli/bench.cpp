@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -32,13 +33,22 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-/// Median of the seconds that `work` takes, after one run that does not count.
+/// Median of the seconds that `work` takes, after one run that does not count. `prepare` comes before each run, and
+/// does not count either.
+template <class Prepare, class Work>
+double median_seconds(int n_runs, Prepare&& prepare, Work&& work) {
+  std::vector<double> seconds;
+  for (int i = 0; i <= n_runs; ++i) {
+    prepare();
+    seconds.push_back(seconds_of(work));
+  }
+  seconds.erase(seconds.begin());
+  return median(std::move(seconds));
+}
 template <class Work>
 double median_seconds(int n_runs, Work&& work) {
-  work();
-  std::vector<double> seconds;
-  for (int i = 0; i < n_runs; ++i) seconds.push_back(seconds_of(work));
-  return median(std::move(seconds));
+  const auto nothing = [] {};
+  return median_seconds(n_runs, nothing, work);
 }
 
 /// Reads a buffer far larger than the caches with all threads, each in n_streams sequential runs at once. Bytes per
@@ -156,8 +166,12 @@ void BenchCommand::compare_contexts(const rwkv::Model& weights, rwkv::Workspace&
   constexpr Index n_short = 100;
   std::vector<rwkv::Token> text(static_cast<std::size_t>(std::max(n_context, n_short)));
   for (std::size_t i = 0; i < text.size(); ++i) text[i] = token(static_cast<Index>(i), weights);
-  std::array<rwkv::State, 2> states{weights.new_state(), weights.new_state()};
-  rwkv::Sequence sequence{std::span(text).first(n_short), &states[0], rwkv::Logits::none};
+  // The third State only brings in the scratch that any text of at least a pass needs.
+  constexpr std::size_t n_pass = 256;
+  std::array<rwkv::State, 3> states{weights.new_state(), weights.new_state(), weights.new_state()};
+  rwkv::Sequence sequence{std::span(text).first(std::min(n_pass, text.size())), &states[2], rwkv::Logits::none};
+  weights.forward(std::span(&sequence, 1), workspace);
+  sequence = {std::span(text).first(n_short), &states[0], rwkv::Logits::none};
   weights.forward(std::span(&sequence, 1), workspace);
   const double short_megabytes = private_megabytes();
   sequence = {std::span(text).first(static_cast<std::size_t>(n_context)), &states[1], rwkv::Logits::none};
@@ -176,7 +190,8 @@ void BenchCommand::compare_contexts(const rwkv::Model& weights, rwkv::Workspace&
 }
 
 void BenchCommand::run() {
-  if (!synthetic.empty()) model.model.clear();  // it may be from the environment
+  const char* const named = std::getenv("RWKV_MODEL");
+  if (model.model.empty() && synthetic.empty() && named != nullptr) model.model = named;
   const double begin = now();
   const rwkv::Checkpoint checkpoint = make_checkpoint();
   const double before_megabytes = private_megabytes();  // synthetic weights are in it, mapped ones never
@@ -189,18 +204,25 @@ void BenchCommand::run() {
   std::vector<rwkv::Token> prompt;
   for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i, weights));
   auto state = weights.new_state();
-  const double prompt_seconds =
-      n_prompt == 0 ? 0 : median_seconds(3, [&] { weights.forward(prompt, state, workspace); });
+  const auto forget = [&] { state.reset(); };
+  const auto read = [&] { weights.forward(prompt, state, workspace); };
+  const double prompt_seconds = n_prompt == 0 ? 0 : median_seconds(3, forget, read);
 
   std::vector<rwkv::State> states(static_cast<std::size_t>(n_batch), weights.new_state());
   std::vector<rwkv::Token> tokens(states.size());
   std::vector<rwkv::Sequence> batch;
   for (std::size_t i = 0; i < states.size(); ++i) batch.push_back({std::span(&tokens[i], 1), &states[i]});
   Index n_steps = 0;
-  const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), [&] {
-    for (rwkv::Token& each : tokens) each = token(++n_steps, weights);
-    weights.forward(batch, workspace);
-  });
+  const auto prepare_step = [&] {  // models with a context of fixed length begin again when it is full
+    const Index n_ctx = weights.config().n_ctx;
+    if (n_ctx > 0 && n_steps % n_ctx == 0) std::ranges::for_each(states, &rwkv::State::reset);
+    ++n_steps;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      tokens[i] = token(n_steps * n_batch + static_cast<Index>(i), weights);
+    }
+  };
+  const auto step = [&] { weights.forward(batch, workspace); };
+  const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), prepare_step, step);
   const double extra_megabytes = private_megabytes() - before_megabytes;
 
   const double one_stream = measure_bandwidth(1, workspace), four_streams = measure_bandwidth(4, workspace);
@@ -247,10 +269,14 @@ void BenchCommand::run() {
 void add_bench(CLI::App& program) {
   auto command = std::make_shared<BenchCommand>();
   CLI::App& app = *program.add_subcommand("bench", "Measure speed and memory");
-  add_model_options(app, command->model);
+  // A model that the environment names gives way to --synthetic, one that the command line names contradicts it: so the
+  // environment is left to run().
+  CLI::Option* const model = add_model_options(app, command->model)->envname("");
+  model->description(model->get_description() + " (Env:RWKV_MODEL)");
   auto* const synthetic =
       app.add_option("--synthetic", command->synthetic,
-                     "Instead of a model, random weights in the shapes of a published one: v7-0.1B ...");
+                     "Instead of a model, random weights in the shapes of a published one: v7-0.1B ...")
+          ->excludes(model);
   app.add_option("--dtype", command->dtype, "How synthetic weights are stored")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str()

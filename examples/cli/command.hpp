@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,6 +66,11 @@ inline const CLI::Validator count(
     },
     "COUNT");
 
+inline void add_no_verify(CLI::App& command, bool& verify) {
+  command.add_flag_callback(
+      "--no-verify", [&verify] { verify = false; }, "Do not compare the checksums of a .pth: starts sooner");
+}
+
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
   CLI::Option* const model =
       command.add_option("-m,--model", options.model, "Checkpoint: .pth, .safetensors or rwkv.cpp .bin");
@@ -72,13 +78,26 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
   command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
   command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")
       ->envname("RWKV_ISA");
-  command.add_flag("!--no-verify", options.verify, "Do not compare the checksums of a .pth: starts sooner");
+  add_no_verify(command, options.verify);
   command
       .add_option("--group-norm-eps", options.group_norm_eps,
                   "Of RWKV-5 to 7; default 64e-5. RWKV-5 in rwkv.cpp, and 5.0 of the summer of 2023, have 1e-5")
       ->check(CLI::Range(0.0, 1.0));
   return model;
 }
+
+/// A file that a command reads or writes, and the option that names it.
+struct NamedFile {
+  const char* option;
+  const std::string& path;  ///< empty if the option was not given
+};
+
+/// Checks, before a model is loaded, that an output can be written and is none of the other files of the command.
+/// Leaves nothing behind. Throws ArgumentError, IoError.
+void check_output(const NamedFile& output, std::initializer_list<NamedFile> others);
+
+inline constexpr const char* state_in_help =
+    "State to go on from: from --state-out, a tuned one, or a list of tensors from the Python package rwkv";
 
 /// Writes machine output. Throws IoError if it cannot be written.
 void print(std::string_view text);

@@ -75,6 +75,10 @@ void GenerateCommand::run() {
                                .hint = "A State does not say what comes next before it has read something: name the "
                                        "text to go on with, with -p."});
   }
+  if (!state_out.empty()) {  // it may be --state-in, which is read before
+    check_output({"--state-out", state_out},
+                 {{"--model", model.model}, {"--tokenizer", tokenizer}, {"--prompt-file", prompt_file}});
+  }
   const auto started = std::chrono::steady_clock::now();
   const auto seconds = [&started] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
@@ -84,7 +88,7 @@ void GenerateCommand::run() {
   const auto text = rwkv::tokenizer_for(weights.config().n_vocab, model.model, tokenizer);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
-  if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in));
+  if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in, {.verify_checksums = model.verify}));
   const double load_seconds = seconds();
 
   stop_on_interrupt();
@@ -124,10 +128,11 @@ void add_generate(CLI::App& program) {
   auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
   app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
       ->excludes(prompt);
-  app.add_flag("!--no-echo", command->echo, "Print only what is generated, not the prompt");
+  app.add_flag_callback(
+      "--no-echo", [command] { command->echo = false; }, "Print only what is generated, not the prompt");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
-  app.add_option("--state-in", command->state_in, "State to go on from: from --state-out, or a tuned one");
+  app.add_option("--state-in", command->state_in, state_in_help);
   app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)");
   app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
   rwkv::SamplerOptions& s = command->sampling;

@@ -16,13 +16,16 @@ struct InspectCommand {
   void run() const;
 };
 
-/// What a file is: a model, or a State, or else there is a problem.
+/// What a file is: a model or a State, and if it is broken, what the problem is.
 struct Contents {
   explicit Contents(const std::string& file, const rwkv::OpenOptions& options)
       : checkpoint(rwkv::open_checkpoint(file, options)), state(rwkv::state_kind(checkpoint)) {
-    if (state) return;
     try {
-      model.emplace(checkpoint);
+      if (state) {
+        rwkv::check_state(checkpoint, *state);
+      } else {
+        model.emplace(checkpoint);
+      }
     } catch (const rwkv::Error& error) {
       problem = error.what();
     }
@@ -37,7 +40,7 @@ struct Contents {
   rwkv::Checkpoint checkpoint;
   std::optional<rwkv::StateKind> state;
   std::optional<rwkv::Model> model;
-  std::string problem;  // why it is not a model that can run; its tensors are of interest all the same
+  std::string problem;  // why it cannot be used; its tensors are of interest all the same
 };
 
 struct Sums {
@@ -87,9 +90,9 @@ void print_json(const Contents& contents) {
                    {"n_bytes", total.n_bytes},
                    {"n_state", model->new_state().layout().size()},
                    {"fingerprint", model->new_state().layout().fingerprint()}});
-  } else {
-    result["problem"] = rwkv::to_utf8(problem);
   }
+  if (!problem.empty()) result["problem"] = rwkv::to_utf8(problem);
+  result["tensors"] = nlohmann::ordered_json::array();
   for (const auto& [name, tensor] : checkpoint.entries()) {
     result["tensors"].push_back({{"name", rwkv::to_utf8(name)},
                                  {"dtype", rwkv::name(tensor.dtype)},
@@ -123,9 +126,8 @@ void print_text(const Contents& contents) {
     row("weights", std::to_string(total.n_bytes) + " bytes");
     row("state", std::to_string(model->new_state().layout().size() * 4) + " bytes");
     row("fingerprint", model->new_state().layout().fingerprint());
-  } else {
-    row("problem", problem);
   }
+  if (!problem.empty()) row("problem", problem);
   print("\n");
   for (const auto& [name, tensor] : checkpoint.entries()) {
     const std::string shown = rwkv::in_quotes(name);
@@ -147,7 +149,7 @@ void add_inspect(CLI::App& program) {
   CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint or a State");
   app.add_option("file", command->file, "Checkpoint or State: .pth, .safetensors or rwkv.cpp .bin")->required();
   app.add_flag("--json", command->json, "As one JSON object");
-  app.add_flag("!--no-verify", command->verify, "Do not compare the checksums of a .pth: faster");
+  add_no_verify(app, command->verify);
   app.callback([command] { command->run(); });
 }
 

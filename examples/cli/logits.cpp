@@ -40,16 +40,23 @@ private:
 
 template <class Scalar>
 void LogitsCommand::run_in() const {
-  const auto ids = parse_tokens(tokens.starts_with('@') ? read_text(tokens.substr(1)) : tokens);
+  const std::string tokens_file = tokens.starts_with('@') ? tokens.substr(1) : "";
+  const auto ids = parse_tokens(tokens_file.empty() ? tokens : read_text(tokens_file));
   const std::size_t n_chunk = chunk(ids.size());
   if (sizeof(Scalar) == sizeof(double) && !model.isa.empty() && model.isa != "scalar") {
     throw rwkv::ArgumentError(
         {.item = "--isa", .expected = "scalar, or none, with --scalar double", .found = model.isa});
   }
+  check_output(
+      {"--out", out},
+      {{"--model", model.model}, {"--tokens", tokens_file}, {"--state-in", state_in}, {"--state-out", state_out}});
+  if (!state_out.empty()) {  // it may be --state-in, which is read before
+    check_output({"--state-out", state_out}, {{"--model", model.model}, {"--tokens", tokens_file}});
+  }
   rwkv::Workspace workspace(model.workspace());
   const auto weights = model.load<Scalar>();
   auto state = weights.new_state();
-  if (!state_in.empty()) state = rwkv::load_state(weights, state_in);
+  if (!state_in.empty()) state = rwkv::load_state(weights, state_in, {.verify_checksums = model.verify});
   std::vector<Scalar> logits;
   logits.reserve(ids.size() * static_cast<std::size_t>(weights.config().n_vocab));
   for (std::size_t first = 0; first < ids.size(); first += n_chunk) {
@@ -77,7 +84,7 @@ void add_logits(CLI::App& program) {
   app.add_option("--scalar", command->scalar, "Precision: float or double")
       ->check(CLI::IsMember({"float", "double"}))
       ->capture_default_str();
-  app.add_option("--state-in", command->state_in, "State to go on from: from --state-out, or a tuned one");
+  app.add_option("--state-in", command->state_in, state_in_help);
   app.add_option("--state-out", command->state_out, "Where to write the state after the last token");
   app.add_option("--out", command->out, "Where to write the tensor 'logits', [T, n_vocab] (safetensors)")->required();
   app.callback([command] { command->run(); });

@@ -5,11 +5,13 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
 #include <new>
+#include <system_error>
 
 #include "command.hpp"
 
@@ -29,6 +31,27 @@ std::string read_text(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
   const rwkv::MappedFile file(path);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+namespace {
+
+/// Whether both names lead to the same file, which need not be there yet.
+bool is_same_file(const std::string& a, const std::string& b) {
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  const auto full = [&error](const std::string& path) { return std::filesystem::weakly_canonical(path, error); };
+  return full(a) == full(b) && !full(a).empty();
+}
+
+}  // namespace
+
+void check_output(const NamedFile& output, std::initializer_list<NamedFile> others) {
+  for (const NamedFile& other : others) {
+    if (output.path.empty() || other.path.empty() || !is_same_file(output.path, other.path)) continue;
+    throw rwkv::ArgumentError(
+        {.path = output.path, .problem = std::string(output.option) + " and " + other.option + " are the same file"});
+  }
+  static_cast<void>(rwkv::AtomicFile(output.path));  // it is not committed
 }
 
 std::vector<rwkv::Token> parse_tokens(std::string_view text) {

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "io/torch_list.hpp"
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/golden.hpp"
@@ -117,6 +118,8 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
   const ModelFile model;
   const TemporaryFile text(".pth");
   rwkv_test::write_file(text.path(), "<!DOCTYPE html><html>not found</html>");
+  const TemporaryFile unwritten(".safetensors");
+  const std::string out = "--out " + unwritten.path();
   constexpr int wrong_usage = 2, error = 1;
   check_error("", wrong_usage, "a command is missing");
   check_error("fly", wrong_usage, "fly");
@@ -131,18 +134,17 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
   check_error("generate -m " + text.path(), error, "HTML");
   check_error("generate -m " + model.path() + " --tokenizer /nonexistent.txt", error, "/nonexistent.txt");
   check_error("generate -m " + model.path() + " -p x --ban 999", wrong_usage, "999");
-  check_error("logits -m " + model.path() + " --tokens 256 --out /tmp/x", wrong_usage, "expected 0 to 255");
-  check_error("logits -m " + model.path() + " --tokens 1,x --out /tmp/x", wrong_usage, "'x'");
-  check_error("logits -m " + model.path() + " --tokens 1 --mode chunk:0 --out /tmp/x", wrong_usage, "chunk:N");
+  check_error("logits -m " + model.path() + " --tokens 256 " + out, wrong_usage, "expected 0 to 255");
+  check_error("logits -m " + model.path() + " --tokens 1,x " + out, wrong_usage, "'x'");
+  check_error("logits -m " + model.path() + " --tokens 1 --mode chunk:0 " + out, wrong_usage, "chunk:N");
   check_error("logits -m " + model.path() + " --tokens 1 --out /nonexistent/x", error, "/nonexistent");
   check_error("generate", wrong_usage, "no model was given");
-  check_error("logits -m " + model.path() + " --tokens 1 --scalar double --isa avx2 --out /tmp/x", wrong_usage,
-              "--isa");
+  check_error("logits -m " + model.path() + " --tokens 1 --scalar double --isa avx2 " + out, wrong_usage, "--isa");
   check_error("bench -m " + model.path() + " --dtype f16", wrong_usage, "--synthetic");
   check_error("bench --synthetic v4-169M --gen 4294967296", wrong_usage, "--gen");
   check_error("inspect ''", error, "an empty file name");
   check_error("logits -m " + model.path() + " --tokens 1 --out ''", error, "an empty file name");
-  check_error("logits -m " + model.path() + " --tokens 1 --out /tmp/x --state-in " + text.path(), error, "HTML");
+  check_error("logits -m " + model.path() + " --tokens 1 " + out + " --state-in " + text.path(), error, "HTML");
   check_error("inspect \"$(printf 'a\\nb')\"", error, "a\\x0ab: cannot open");
   check_error("inspect /nonexistent", error, "/nonexistent");
   check_error("bench", wrong_usage, "--synthetic");
@@ -151,7 +153,10 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
 
 TEST_CASE("help and version are no mistakes") {
   CHECK(program("--help").status == 0);
-  CHECK(program("generate --help").out.find("--temperature") != std::string::npos);
+  const std::string help = program("generate --help").out;
+  CHECK(help.find("--temperature") != std::string::npos);
+  CHECK(help.find("{false}") == std::string::npos);
+  CHECK(help.find("Python package rwkv") != std::string::npos);
   CHECK(program("--version").out == "0.1.0\n");
 }
 
@@ -237,6 +242,63 @@ TEST_CASE("generate: states that do not fit, and a prompt that is missing") {
   check_error("generate -p x -m " + model.path() + " --state-in " + model.path(), error, "is not a State");
 }
 
+TEST_CASE("outputs that would destroy an input or one another are refused") {
+  const ModelFile model;
+  const TemporaryFile state(".safetensors"), linked(".safetensors"), other(".safetensors");
+  const std::string before = read_file(model.path());
+  const std::string logits = "logits --tokens 1 -m " + model.path();
+  REQUIRE(program(logits + " --out " + other.path() + " --state-out " + state.path()).status == 0);
+  const std::string state_before = read_file(state.path());
+  std::filesystem::create_hard_link(model.path(), linked.path());
+  const auto by_another_name = [](const std::string& path) {
+    const std::filesystem::path name(path);
+    return (name.parent_path() / "." / name.filename()).string();
+  };
+  constexpr int wrong_usage = 2;
+  for (const std::string& path : {model.path(), linked.path(), by_another_name(model.path())}) {
+    check_error(logits + " --out " + path, wrong_usage, "--out and --model are the same file");
+    check_error(logits + " --out " + other.path() + " --state-out " + path, wrong_usage,
+                "--state-out and --model are the same file");
+    check_error("generate -p x -n 1 -m " + model.path() + " --state-out " + path, wrong_usage,
+                "--state-out and --model are the same file");
+  }
+  check_error(logits + " --out /tmp/rwkv-new --state-out /tmp/./rwkv-new", wrong_usage,
+              "--out and --state-out are the same file");
+  check_error(logits + " --out " + state.path() + " --state-in " + state.path(), wrong_usage,
+              "--out and --state-in are the same file");
+  check_error("generate --prompt-file " + other.path() + " -m " + model.path() + " --state-out " + other.path(),
+              wrong_usage, "--state-out and --prompt-file are the same file");
+  CHECK(read_file(model.path()) == before);
+  CHECK(read_file(state.path()) == state_before);
+  const std::string same = " --state-in " + state.path() + " --state-out " + state.path();
+  CHECK(program(logits + " --out " + other.path() + same).status == 0);
+  CHECK(read_file(state.path()) != state_before);
+}
+
+TEST_CASE("whether outputs can be written is known before the model is loaded, and leaves nothing behind") {
+  const TemporaryFile folder("");
+  std::filesystem::create_directory(folder.path());
+  const std::string out = " --out " + folder.path() + "/out", nowhere = "/nonexistent/state";
+  check_error("logits --tokens 1 -m /missing.pth --out " + nowhere, 1, "/nonexistent/state: cannot create");
+  check_error("logits --tokens 1 -m /missing.pth --state-out " + nowhere + out, 1, "/nonexistent/state: cannot create");
+  check_error("generate -p x -m /missing.pth --state-out " + nowhere, 1, "/nonexistent/state: cannot create");
+  check_error("logits --tokens 1 -m /missing.pth" + out, 1, "/missing.pth: cannot open");
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("--no-verify is for states, too") {
+  const ModelFile model;
+  const TemporaryFile state(".pth"), out(".safetensors");
+  std::string bytes = rwkv_test::torch_list(to_pip_state(load_model(model.path()).new_state()));
+  bytes[bytes.find("PK\x01\x02") + 16] ^= 1;  // in the checksum of the first record
+  rwkv_test::write_file(state.path(), bytes);
+  const std::string from = " -m " + model.path() + " --state-in " + state.path();
+  check_error("logits --tokens 1" + from + " --out " + out.path(), 1, "CRC-32");
+  check_error("generate -p x -n 1" + from, 1, "CRC-32");
+  CHECK(program("logits --no-verify --tokens 1" + from + " --out " + out.path()).status == 0);
+  CHECK(program("generate --no-verify -p x -n 1" + from).status == 0);
+}
+
 TEST_CASE("generate: the trained RWKV-4 of rwkv.cpp continues greedily as its manifest says") {
   RWKV_NEEDS_SHARED();
   const Result result =
@@ -295,6 +357,61 @@ TEST_CASE("inspect: what cannot run is listed all the same, with the reason") {
   CHECK(json["tensors"].size() == 2 * 18 + 7);
 }
 
+TEST_CASE("inspect: what is wrong with a state") {
+  const ModelFile model;
+  const TemporaryFile file(".safetensors");
+  save_state(load_model(model.path()).new_state(), file.path());
+  const auto change = [&](const auto& what) {
+    Checkpoint state = read_safetensors(std::make_shared<const MappedFile>(file.path()));
+    what(state);
+    write_safetensors(state, file.path());
+  };
+  const auto check_problem = [&](const std::string& phrase) {
+    const Result text = program("inspect " + file.path()), json = program("inspect --json " + file.path());
+    CHECK(text.status == 0);
+    CHECK(text.out.find("\nproblem       " + file.path() + ": " + phrase) != std::string::npos);
+    CHECK(json.status == 0);
+    const auto object = nlohmann::json::parse(json.out);
+    CHECK(object.value("problem", "").find(phrase) != std::string::npos);
+    CHECK(object["tensors"].size() == 10);
+  };
+  change([](Checkpoint& state) { state.metadata().erase("fingerprint"); });
+  check_problem("metadata 'fingerprint': is missing");
+  change([](Checkpoint& state) { state.metadata()["version"] = "2"; });
+  check_problem("the State is in a newer version of the format");
+  write_safetensors(Checkpoint("none"), file.path());
+  CHECK(nlohmann::json::parse(program("inspect --json " + file.path()).out)["tensors"] == nlohmann::json::array());
+}
+
+TEST_CASE("bench: contexts of fixed length begin again") {
+  RWKV_NEEDS_SHARED();
+  const std::string path = shared_file("spec/golden/models/v1_late.safetensors");
+  const auto n_ctx = load_model(path).config().n_ctx;
+  REQUIRE(n_ctx > 0);
+  const Result result = program("bench --json --threads 1 -m " + path + " --prompt " + std::to_string(n_ctx) +
+                                " --gen " + std::to_string(2 * n_ctx + 1));
+  CHECK(result.err == "");
+  CHECK(result.status == 0);
+}
+
+TEST_CASE("bench: memory that grows with the context is no scratch of a pass") {
+  const TemporaryFile file(".safetensors");
+  write_safetensors(synthetic({Generation::v4, 1, 64, 64, 16384, 0, 0, 256}, DType::bf16, 5), file.path());
+  const auto json =
+      nlohmann::json::parse(program("bench --json --threads 1 --prompt 0 --gen 1 --context 300 -m " + file.path()).out);
+  CHECK(json["context"] == 300);
+  CHECK(json["context_extra_mb"] < 1);  // 256 rows of F are 16 MiB, 100 rows 6 MiB
+}
+
+TEST_CASE("bench: --synthetic contradicts a model of the command line, not one of the environment") {
+  const ModelFile model;
+  constexpr int wrong_usage = 2;
+  check_error("bench --synthetic v9 -m " + model.path(), wrong_usage, "--model excludes --synthetic");
+  const std::string with_model = "RWKV_MODEL=" + model.path() + " " + RWKV_PROGRAM + " bench ";
+  CHECK(shell(with_model + "--synthetic v9").err.find("expected one of v4-169M") != std::string::npos);
+  CHECK(shell(with_model + "--json --prompt 1 --gen 1 --threads 1").out.find(model.path()) != std::string::npos);
+}
+
 TEST_CASE("bench: one JSON object with the fields of the interface") {
   const ModelFile model;
   const auto json =
@@ -327,8 +444,8 @@ TEST_CASE("logits of the trained RWKV-5.2 and 7 of rwkv.cpp through the program"
   for (const std::string model : {"5v2-730K", "7v0-834K"}) {
     const TemporaryFile out(".safetensors");
     const std::string options = model.starts_with("5") ? " --group-norm-eps 1e-5" : "";
-    CHECK(program("logits -m " + shared_file(folder + "tiny-rwkv-" + model + "-FP32.bin") + " --tokens 34,105,110 --out " +
-              out.path() + options)
+    CHECK(program("logits -m " + shared_file(folder + "tiny-rwkv-" + model + "-FP32.bin") +
+                  " --tokens 34,105,110 --out " + out.path() + options)
               .status == 0);
     const Golden logits(read_safetensors(std::make_shared<const MappedFile>(out.path())));
     const Golden expected(folder + "tiny-rwkv-" + model + "-FP32.golden.safetensors");
