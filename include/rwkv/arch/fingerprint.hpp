@@ -77,15 +77,17 @@ inline void add_sample(Fnv1a& hash, const TensorView& tensor) noexcept {
                       .expected = "16 hexadecimal digits",
                       .found = in_quotes(text)});
   }
-  std::vector<TensorSpec> tensors = construction.asked;
-  std::ranges::sort(tensors, {}, &TensorSpec::name);  // the order of constructors may change, fingerprints may not
+  std::vector<const TensorSpec*> tensors;
+  for (const TensorSpec& spec : construction.asked) tensors.push_back(&spec);
+  // The order of constructors may change, fingerprints may not.
+  std::sort(tensors.begin(), tensors.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
   detail::Fnv1a hash;
   hash.add(name(construction.config.generation));
-  for (const TensorSpec& spec : tensors) {
-    const TensorView& tensor = checkpoint.at(spec.name);
-    hash.add(spec.name);
+  for (const TensorSpec* const spec : tensors) {
+    const TensorView& tensor = checkpoint.at(spec->name);
+    hash.add(spec->name);
     hash.add(name(tensor.dtype));
-    hash.add(to_string(spec.shape));
+    hash.add(to_string(spec->shape));
     detail::add_sample(hash, tensor);
   }
   return hash.hex();

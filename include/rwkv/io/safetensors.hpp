@@ -75,19 +75,20 @@ inline constexpr std::pair<std::string_view, DType> safetensors_dtypes[] = {
 }
 
 /// Throws FormatError if two tensors overlap.
-inline void check_safetensors_overlaps(const std::string& path, std::vector<SafetensorsEntry> entries) {
-  std::sort(entries.begin(), entries.end(),
-            [](const SafetensorsEntry& a, const SafetensorsEntry& b) { return a.offsets < b.offsets; });
+inline void check_safetensors_overlaps(const std::string& path, const std::vector<SafetensorsEntry>& entries) {
+  std::vector<const SafetensorsEntry*> by_offset;
+  for (const SafetensorsEntry& entry : entries) by_offset.push_back(&entry);
+  std::sort(by_offset.begin(), by_offset.end(), [](const auto* a, const auto* b) { return a->offsets < b->offsets; });
   std::uint64_t end = 0;
-  for (const SafetensorsEntry& entry : entries) {
-    if (entry.offsets[0] < end) {
+  for (const SafetensorsEntry* const entry : by_offset) {
+    if (entry->offsets[0] < end) {
       throw FormatError({.path = path,
-                         .item = tensor_item(entry.name),
+                         .item = tensor_item(entry->name),
                          .problem = "overlaps another tensor",
                          .expected = "data at offset " + std::to_string(end) + " or later",
-                         .found = std::to_string(entry.offsets[0])});
+                         .found = std::to_string(entry->offsets[0])});
     }
-    end = entry.offsets[1];
+    end = entry->offsets[1];
   }
 }
 
@@ -158,7 +159,7 @@ struct SafetensorsLayout {
   for (const detail::SafetensorsEntry& entry : header.entries) {
     checkpoint.add(entry.name, detail::make_safetensors_view(file, entry, reader.rest()));
   }
-  detail::check_safetensors_overlaps(file->path(), std::move(header.entries));
+  detail::check_safetensors_overlaps(file->path(), header.entries);
   return checkpoint;
 }
 

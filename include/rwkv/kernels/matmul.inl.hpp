@@ -42,6 +42,17 @@ RWKV_ATTR inline void expand(const std::byte* stored, Index n, Scalar* y) noexce
   }
 }
 
+/// The product of the last n numbers of a row, fewer than the loops of dot_rows take at once, with activations. Not
+/// inlined: it would be the larger part of them.
+template <class Stored>
+RWKV_ATTR RWKV_NOINLINE Scalar dot_rest(const std::byte* stored, const Scalar* x, Index n) noexcept {
+  Lanes sum = Lanes::set(0);
+  for (Index i = 0; i < n; i += Lanes::count) {
+    sum = Lanes::fma(load_stored<Stored>(stored + i * Stored::size, n - i), load(x + i, n - i), sum);
+  }
+  return sum.total();
+}
+
 /// y[o] for the n_rows rows o = first, first + stride, ...
 template <class Stored, int n_rows>
 RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index first,
@@ -69,15 +80,13 @@ RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, 
       }
     }
   }
-  for (; i < n_in; i += Lanes::count) {
-    const Lanes activations = load(x + i, n_in - i);
-    RWKV_UNROLL
-    for (int r = 0; r < n_rows; ++r) {
-      sums[r][0] = Lanes::fma(load_stored<Stored>(rows[r] + i * Stored::size, n_in - i), activations, sums[r][0]);
-    }
-  }
   RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
+  if (i == n_in) return;
+  for (int r = 0; r < n_rows; ++r) {
+    const Index row = first + r * stride;
+    y[row] += dot_rest<Stored>(weight + (row * n_in + i) * Stored::size, x + i, n_in - i);
+  }
 }
 
 template <class Stored>
@@ -124,14 +133,15 @@ RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
   }
 }
 
-template <class Stored>
-RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
-                           Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
+/// gemm for rows of any type, which expand(stored, n, y) widens.
+RWKV_ATTR inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index row_bytes, const std::byte* weight,
+                                Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y, Index begin,
+                                Index end, Scalar* scratch) noexcept {
   Scalar results[Lanes::gemm_rows][gemm_tokens];
   for (Index first = begin; first < end; first += Lanes::gemm_rows) {
     // Fewer rows in the last tile: the others keep what they had, and nobody looks at their results.
     const Index n_rows = end - first < Lanes::gemm_rows ? end - first : Lanes::gemm_rows;
-    expand<Stored>(weight + first * n_in * Stored::size, n_rows * n_in, scratch);
+    expand(weight + first * row_bytes, n_rows * n_in, scratch);
     for (Index token = 0; token < n_tokens; token += gemm_tokens) {
       gemm_tile(scratch, n_in, packed + token * n_in, results);
       const Index n_here = n_tokens - token < gemm_tokens ? n_tokens - token : gemm_tokens;
@@ -140,6 +150,12 @@ RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, con
       }
     }
   }
+}
+
+template <class Stored>
+RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
+                           Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
+  gemm_rows(expand<Stored>, n_in * Stored::size, weight, n_in, n_out, packed, n_tokens, y, begin, end, scratch);
 }
 
 }  // namespace kernels::RWKV_ISA
