@@ -44,6 +44,9 @@ BasicState<Scalar> used_state(const BasicModel<Scalar>& model) {
   return state;
 }
 
+constexpr double infinity = std::numeric_limits<double>::infinity(),
+                 not_a_number = std::numeric_limits<double>::quiet_NaN();
+
 /// A State of a small model in a file.
 class StateFile {
 public:
@@ -102,9 +105,17 @@ const char* const reference_models[] = {"v1/v1-fp32",
                                         "v6.0-h32-state/v6.0-h32-state-fp32",
                                         "v7.0/v7.0-fp32",
                                         "v7.0/v7.0-bf16",
-                                        "v7.0-h32/v7.0-h32-fp32"};
+                                        "v7.0-h32/v7.0-h32-fp32",
+                                        "spec/golden/models/v6a",
+                                        "spec/golden/models/v6b",
+                                        "spec/golden/models/v7a",
+                                        "spec/golden/models/v7b",
+                                        "spec/golden/models/v8rc00"};
 
-std::string reference_model(const std::string& name) { return shared_file("testdata/models/" + name + ".pth"); }
+std::string reference_model(const std::string& name) {
+  return name.starts_with("spec/") ? shared_file(name + ".safetensors")
+                                   : shared_file("testdata/models/" + name + ".pth");
+}
 
 /// The tensors of a state-tuned model that are its State, and the others.
 struct TunedParts {
@@ -184,7 +195,9 @@ TEST_CASE("a state of another model is refused with what differs") {
   check_refused<ModelError>(small_model(2), file.path(), ". The sizes are the same, but not the weights.");
   file.set_metadata("generation", "6\n");
   check_refused<ModelError>(small_model(), file.path(),
-                            "is a State of another model: expected generation 4, found generation 6\\x0a");
+                            "is a State of another model: expected generation 4, found generation '6\\x0a'");
+  file.set_metadata("generation", std::string(119, 'x') + "\xc3\xa4");  // two bytes, the first of them the 120th
+  check_refused<ModelError>(small_model(), file.path(), "found generation '" + std::string(119, 'x') + "...'");
   CHECK_THROWS_AS(static_cast<void>(load_state(small_model(), "/nonexistent")), IoError);
 }
 
@@ -204,10 +217,12 @@ TEST_CASE("a newer version is refused for that reason, and what is no version") 
   file.set_metadata("version", "2");
   check_refused<UnsupportedError>(small_model(), file.path(),
                                   "the State is in a newer version of the format: expected version 1, found version 2");
-  for (const std::string bad : {"", "0", "-1", "1.0", "x", " 1", "99999999999999999999"}) {
+  file.set_metadata("version", std::string(1000, '9'));
+  check_refused<UnsupportedError>(small_model(), file.path(), "found version 99999999999999999999. It takes a newer");
+  for (const std::string bad : {"", "0", "000", "-1", "1.0", "x", " 1", "-99999999999999999999"}) {
     file.set_metadata("version", bad);
     check_refused<FormatError>(small_model(), file.path(),
-                               "metadata 'version': expected a number, found '" + bad + "'");
+                               "metadata 'version': expected a version from 1 on, found '" + bad + "'");
   }
 }
 
@@ -225,7 +240,9 @@ TEST_CASE("metadata and tensors that are missing, changed or too many are named"
   check_refused<ModelError>(small_model(), file.path(),
                             "tensor 'blocks.2.att.bb': States of this model have no such tensor");
   file.replace("blocks.2.att.bb", "x", make_tensor({16}, values));
+  check_refused<ModelError>(small_model(), file.path(), "tensor 'x': States of this model have no such tensor");
   file.replace("x", "head_k", make_tensor({16}, values));
+  check_refused<ModelError>(small_model(), file.path(), "tensor 'head_k': States of this model have no such tensor");
   file.replace(name, name, make_tensor({1, 16}, values));
   check_refused<ModelError>(small_model(), file.path(),
                             "tensor '" + name + "': expected real numbers of shape [16], found f32 [1, 16]");
@@ -250,11 +267,76 @@ TEST_CASE("numbers that are used as positions must be whole and in range") {
     save(value);
     CHECK(load_state(model, file.path()) == state);
   }
-  for (const double value :
-       {8.0, -1.0, 0.5, 1e300, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const auto& [value, found] :
+       {std::pair{8.0, "8"}, std::pair{-1.0, "-1"}, std::pair{0.5, "0.5"}, std::pair{1e300, "1e+300"},
+        std::pair{infinity, "inf"}, std::pair{not_a_number, "nan"}}) {
     save(value);
-    check_refused<ModelError>(model, file.path(), "tensor 'n_read': expected whole numbers from 0 to 7, found others");
+    check_refused<ModelError>(
+        model, file.path(),
+        std::string("tensor 'n_read': expected whole numbers from 0 to 7, found ") + found + " at position 0.");
   }
+}
+
+TEST_CASE("the first of several wrong positions is told") {
+  StateLayout layout;
+  layout.add("tokens", {4}, 0, 8);
+  const LayoutOnly<float> model(layout);
+  auto state = model.new_state();
+  state.tensor("tokens")[2] = 9;
+  state.tensor("tokens")[3] = -1;
+  const TemporaryFile file(".safetensors");
+  save_state(state, file.path());
+  check_refused<ModelError>(model, file.path(), "found 9 at position 2.");
+}
+
+TEST_CASE("positions and tokens that a model cannot have are refused by the models that use them") {
+  RWKV_NEEDS_SHARED();
+  for (const std::string name : {"v1/v1-fp32", "v2/v2-fp32", "spec/golden/models/v7b"}) {
+    const auto model = load_model(reference_model(name));
+    const auto state = used_state(model);
+    const TemporaryFile file(".safetensors");
+    int n_limited = 0;
+    for (const StateLayout::Entry& entry : state.layout().entries()) {
+      if (entry.limit == 0) continue;
+      CAPTURE(name);
+      CAPTURE(entry.name);
+      ++n_limited;
+      for (const double value : {-1.0, 0.5, static_cast<double>(entry.limit), infinity, not_a_number}) {
+        auto changed = state;
+        changed.tensor(entry.name).back() = static_cast<float>(value);
+        save_state(changed, file.path());
+        check_refused<ModelError>(model, file.path(), "tensor '" + entry.name + "': expected whole numbers from 0 to ");
+      }
+    }
+    CHECK(n_limited == 2);
+  }
+}
+
+TEST_CASE("what can be said of a State without its model") {
+  const auto check = [](const std::string& path) {
+    const Checkpoint file = open_checkpoint(path);
+    check_state(file, state_kind(file).value());
+  };
+  const StateFile file;
+  CHECK_NOTHROW(check(file.path()));
+  file.set_metadata("version", "2");
+  CHECK_THROWS_AS(check(file.path()), UnsupportedError);
+  for (const std::string key : {"version", "generation", "fingerprint"}) {
+    const StateFile incomplete;
+    incomplete.remove_metadata(key);
+    CHECK_THROWS_WITH_AS(check(incomplete.path()), doctest::Contains("is missing"), FormatError);
+  }
+  const StateFile integers;
+  integers.replace("blocks.0.att.aa", "blocks.0.att.aa",
+                   make_tensor(DType::i32, {2}, std::span<const std::int32_t>(std::vector<std::int32_t>(2))));
+  CHECK_THROWS_WITH_AS(check(integers.path()), doctest::Contains("'blocks.0.att.aa': expected real numbers"),
+                       ModelError);
+  Checkpoint tuned("tuned");
+  tuned.add("blocks.0.att.time_state", make_tensor({2, 3, 3}, std::vector<float>(18)));
+  CHECK_NOTHROW(check_state(tuned, StateKind::tuned));
+  tuned.add("blocks.1.att.time_state", make_tensor({2, 9}, std::vector<float>(18)));
+  CHECK_THROWS_WITH_AS(check_state(tuned, StateKind::tuned), doctest::Contains("shape [H, N, N], found f32 [2, 9]"),
+                       ModelError);
 }
 
 TEST_CASE("what is no state is refused with what it is") {
@@ -269,15 +351,20 @@ TEST_CASE("what is no state is refused with what it is") {
   check_refused<ModelError>(small_model(), other.path(), "is not a State");
 }
 
-TEST_CASE("changed bytes give a state or an error, and the state that was there stays") {
-  const auto model = small_model();
-  const StateFile file;
+TEST_CASE("changed bytes give a state that the model goes on with, or an error") {
+  Config config{Generation::v4, 2, 16, 16, 32, 0, 0, 20};
+  const Model model(synthetic(config, DType::f32, 1));
+  config.n_copy = 4;  // so that its States have positions and tokens
+  config.n_ctx = 6;
+  const Model copying(synthetic(config, DType::f32, 1), config);
+  const TemporaryFile file(".safetensors");
+  save_state(used_state(copying), file.path());
   const std::string bytes = read_file(file.path());
   const std::string list = rwkv_test::torch_list(to_pip_state(used_state(model)));
   constexpr std::uint64_t seed = 7;
   CAPTURE(seed);
   Random random(seed);
-  int n_refused = 0;
+  int n_refused = 0, n_loaded = 0;
   for (int i = 0; i < 1000; ++i) {
     CAPTURE(i);
     std::string variant = i % 4 == 0 ? list : bytes;
@@ -289,13 +376,18 @@ TEST_CASE("changed bytes give a state or an error, and the state that was there 
     const TemporaryFile changed(".bad");
     write_file(changed.path(), variant);
     try {
-      static_cast<void>(load_state(model, changed.path()));
+      const Model& reader = i % 4 == 0 ? model : copying;
+      auto state = load_state(reader, changed.path());
+      const std::vector<Token> next{1, 2, 3};
+      CHECK(logits_of(reader, next, state).size() == 3 * 20);
+      ++n_loaded;
     } catch (const Error& error) {  // anything else fails the test
       REQUIRE(std::string(error.what()).find('\n') == std::string::npos);
       ++n_refused;
     }
   }
-  CHECK(n_refused > 500);
+  CHECK(n_refused > 300);
+  CHECK(n_loaded > 20);
 }
 
 TEST_CASE("tuned: a file of time_state alone begins as the merged model does") {
@@ -366,10 +458,28 @@ TEST_CASE("pip: a list of tensors as torch.save writes it") {
     const TemporaryFile other(".pth");
     tensors.pop_back();
     write_file(other.path(), rwkv_test::torch_list(tensors));
+    const TemporaryFile damaged(".pth");
+    std::string bytes = read_file(file.path());
+    bytes[bytes.find("PK\x01\x02") + 16] ^= 1;  // in the checksum of the first record
+    write_file(damaged.path(), bytes);
+    check_refused<FormatError>(model, damaged.path(), "CRC-32");
+    CHECK(load_state(model, damaged.path(), {.verify_checksums = false}) == state);
     check_refused<ModelError>(model, other.path(),
                               "is of another model: expected " + std::to_string(tensors.size() + 1) +
                                   " tensors, found " + std::to_string(tensors.size()));
   }
+}
+
+TEST_CASE("pip: a model that the Python package does not run is refused with the path and the reason") {
+  RWKV_NEEDS_SHARED();
+  const auto v4 = load_model(reference_model("v4/v4-fp32"));
+  const TemporaryFile file(".pth");
+  write_file(file.path(), rwkv_test::torch_list(to_pip_state(used_state(v4))));
+  check_refused<UnsupportedError>(load_model(reference_model("v2-ffnPre/v2-ffnPre-fp32")), file.path(), "found RWKV-2");
+  Config config{Generation::v4, 2, 16, 16, 32, 0, 0, 20};
+  config.has_ffn_pre = true;
+  check_refused<UnsupportedError>(LayoutOnly<float>(config), file.path(),
+                                  "found RWKV-4 with a state tensor 'blocks.0.ffnPre.xx'");
 }
 
 TEST_SUITE_END();

@@ -35,7 +35,7 @@ template <class Scalar>
 struct BasicActivations {
   std::vector<Token> tokens;  ///< T
   Buffer<Scalar> x;           ///< [T, n_embd], the residual stream
-  Buffer<Scalar> v_first;     ///< [T, n_att], RWKV-7 only: the values of its first layer
+  Buffer<Scalar> v_first;     ///< [T, n_att], RWKV-7 and later: the values of the first layer
 };
 
 /// Immutable, cheap to copy. All methods are const; share one Model between threads, give each its own State and
@@ -47,7 +47,8 @@ public:
   /// Throws ModelError naming the tensor if one is missing or of the wrong shape, and UnsupportedError if there are
   /// unknown ones in the layers, or if it is a generation that this version does not run.
   explicit BasicModel(const Checkpoint& checkpoint);
-  /// With a Config from detect() in which something was changed that tensors do not tell: group_norm_eps, n_ctx, v6c.
+  /// With a Config from detect() in which something was changed that tensors do not tell: group_norm_eps, v6c, and
+  /// the n_ctx of RWKV-7b. Throws ArgumentError, besides, for a Config that no model has.
   BasicModel(const Checkpoint& checkpoint, const Config& config);
 
   [[nodiscard]] const Config& config() const noexcept;
@@ -141,8 +142,26 @@ struct BasicModel<Scalar>::Data {
     AnyNetwork<Scalar> loaded = make_network<Scalar>(Builder(construction));
     refuse_unknown_tensors(checkpoint, construction);
     layout->set_model(config.generation, model_fingerprint(checkpoint, construction));
-    if (config.n_ctx > 0) n_read = layout->add("n_read", {1}, 0, 2 * config.n_ctx);
+    const bool is_limited = config.generation == Generation::v1 || config.generation == Generation::v7b;
+    if (config.n_ctx > 0) n_read = layout->add("n_read", {1}, 0, is_limited ? config.n_ctx + 1 : 2 * config.n_ctx);
+    refuse_huge_state(checkpoint);
     return loaded;
+  }
+
+  /// A small file must not make States that fill the memory. Those of published models are far smaller than the model.
+  void refuse_huge_state(const Checkpoint& checkpoint) const {
+    constexpr Index free_bytes = Index{64} << 20, factor = 8;
+    Index n_bytes = 0;
+    for (const Checkpoint::Entry& entry : checkpoint.entries()) n_bytes += entry.tensor.n_bytes();
+    if (layout->size() <= (factor * n_bytes + free_bytes) / static_cast<Index>(sizeof(float))) return;
+    const auto by_size = [](const StateLayout::Entry& a, const StateLayout::Entry& b) {
+      return a.shape.checked_n_elements() < b.shape.checked_n_elements();
+    };
+    const auto largest = std::max_element(layout->entries().begin(), layout->entries().end(), by_size);
+    throw ModelError({.path = checkpoint.path(),
+                      .item = "state " + tensor_item(largest->name),
+                      .expected = "a State of at most " + std::to_string(factor) + " times the weights",
+                      .found = "shape " + to_string(largest->shape)});
   }
 
   Config config;
@@ -326,7 +345,9 @@ void BasicModel<Scalar>::check(std::span<const Token> tokens) const {
 
 template <class Scalar>
 void BasicModel<Scalar>::check(const BasicState<Scalar>& state) const {
-  if (state.layout() != *data_->layout) throw ArgumentError({.item = "state", .problem = "is of another model"});
+  const bool is_whole = static_cast<Index>(state.values().size()) == data_->layout->size();  // not moved from
+  if (!is_whole || state.layout() != *data_->layout)
+    throw ArgumentError({.item = "state", .problem = "is of another model"});
 }
 
 template <class Scalar>

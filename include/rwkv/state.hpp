@@ -39,15 +39,15 @@ public:
   };
 
   /// Returns the offset of the new tensor. For `limit` see Entry.
-  /// Throws ArgumentError if no memory could hold it.
+  /// Throws ArgumentError if no memory could hold it, or a float not the numbers.
   Index add(std::string name, Shape shape, double initial = 0, Index limit = 0) {
-    constexpr Index max_size = Index{1} << 56;
+    constexpr Index max_size = Index{1} << 56, max_limit = Index{1} << 24;  // of whole numbers that a float holds
     const Index offset = size_;
     const std::optional<Index> n = shape.checked_n_elements();
-    if (!n || *n > max_size - size_) {
+    if (!n || *n > max_size - size_ || limit > max_limit) {
       throw ArgumentError({.item = "state " + tensor_item(name),
-                           .expected = "a shape that memory can hold",
-                           .found = to_string(shape)});
+                           .expected = "a shape that memory can hold, and numbers below 2^24",
+                           .found = to_string(shape) + " of numbers below " + std::to_string(limit)});
     }
     size_ += *n;
     entries_.push_back({std::move(name), shape, initial, offset, limit});
@@ -99,6 +99,17 @@ public:
     reset();
   }
 
+  BasicState(const BasicState&) = default;
+  BasicState& operator=(const BasicState&) = default;
+  /// What was moved from has no values, and is good for nothing but to be assigned to.
+  BasicState(BasicState&& other) noexcept : layout_(other.layout_), values_(std::move(other.values_)) {}
+  BasicState& operator=(BasicState&& other) noexcept {
+    layout_ = other.layout_;
+    values_ = std::move(other.values_);
+    return *this;
+  }
+  ~BasicState() = default;
+
   /// Forgets everything.
   void reset() noexcept {
     for (const StateLayout::Entry& entry : layout_->entries()) {
@@ -122,7 +133,8 @@ public:
 
   /// Whether both are of the same model and remember exactly the same, bit for bit.
   friend bool operator==(const BasicState& a, const BasicState& b) noexcept {
-    return a.layout() == b.layout() && std::memcmp(a.values_.data(), b.values_.data(), a.values().size_bytes()) == 0;
+    return a.layout() == b.layout() && a.values_.size() == b.values_.size() &&
+           (a.values_.size() == 0 || std::memcmp(a.values_.data(), b.values_.data(), a.values().size_bytes()) == 0);
   }
 
 private:

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdio>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +43,19 @@ inline void check_state_tensor(const TensorView& stored, const Shape& shape, con
                       std::string(name(stored.dtype)) + " " + to_string(stored.shape));
 }
 
+/// "8 at position 0": the first of the values that such a tensor of a State cannot have, or nothing.
+template <class Scalar>
+[[nodiscard]] std::string first_impossible(const StateLayout::Entry& entry, std::span<const Scalar> values) {
+  const auto is_possible = [&entry](Scalar value) {
+    return entry.limit == 0 || (value >= 0 && value < static_cast<Scalar>(entry.limit) && value == std::floor(value));
+  };
+  const auto bad = std::ranges::find_if_not(values, is_possible);
+  if (bad == values.end()) return "";
+  char number[32];
+  std::snprintf(number, sizeof number, "%.9g", static_cast<double>(*bad));
+  return number + std::string(" at position ") + std::to_string(bad - values.begin());
+}
+
 /// Sets a tensor of a State, one of its layout. Infinities and NaN are let be, as in models: they harm nobody, and a
 /// State that got them is still the State that was saved.
 /// Throws ModelError as check_state_tensor, and if numbers that have a limit are not whole or not below it.
@@ -49,36 +64,39 @@ void set_state_tensor(BasicState<Scalar>& state, const StateLayout::Entry& entry
                       const StateSource& source) {
   check_state_tensor(stored, entry.shape, source);
   const Buffer<Scalar> values = read_all<Scalar>(stored);
-  const auto is_possible = [&entry](Scalar value) {
-    return entry.limit == 0 || (value >= 0 && value < static_cast<Scalar>(entry.limit) && value == std::floor(value));
-  };
-  if (!std::ranges::all_of(values, is_possible)) {
-    refuse_state_tensor(source, "whole numbers from 0 to " + std::to_string(entry.limit - 1), "others");
-  }
+  const std::string bad = first_impossible<Scalar>(entry, values.span());
+  if (!bad.empty()) refuse_state_tensor(source, "whole numbers from 0 to " + std::to_string(entry.limit - 1), bad);
   std::ranges::copy(values, state.tensor(entry.name).begin());
 }
 
 /// The tensors of a State layer by layer, as the Python package has them: in the time mixing the carried row, aa, bb,
-/// pp or S, then the carried row of the channel mixing. Throws UnsupportedError if there are others.
-[[nodiscard]] inline std::vector<const StateLayout::Entry*> exchanged_tensors(const StateLayout& layout) {
+/// pp or S, then the carried row of the channel mixing. Throws UnsupportedError if there are others; the path is for
+/// its message.
+[[nodiscard]] inline std::vector<const StateLayout::Entry*> exchanged_tensors(const StateLayout& layout,
+                                                                              const std::string& path = "") {
   constexpr std::string_view sums[] = {"att.xx", "att.aa", "att.bb", "att.pp", "ffn.xx"};
   constexpr std::string_view matrices[] = {"att.xx", "att.S", "ffn.xx"};
   const Generation generation = layout.generation();
+  const auto refuse = [&](const std::string& what) {
+    throw UnsupportedError({.path = path,
+                            .item = "state",
+                            .problem = "other programs have no layout for States of this kind of model",
+                            .expected = "RWKV-4 to 7, without ffnPre and copy head",
+                            .found = "RWKV-" + std::string(name(generation)) + what});
+  };
+  if (generation < Generation::v4 || generation > Generation::v7) refuse("");
   std::span<const std::string_view> parts = matrices;
   if (generation == Generation::v4) parts = sums;
   std::vector<const StateLayout::Entry*> tensors;
-  bool is_known = generation >= Generation::v4 && generation <= Generation::v7;
   for (const StateLayout::Entry& entry : layout.entries()) {
     const std::size_t layer = tensors.size() / parts.size();
     const std::string_view part = parts[tensors.size() % parts.size()];
-    is_known = is_known && entry.name == "blocks." + std::to_string(layer) + "." + std::string(part);
+    const bool is_known = entry.name == "blocks." + std::to_string(layer) + "." + std::string(part);
+    if (!is_known) refuse(" with a state tensor " + in_quotes(entry.name));
     tensors.push_back(&entry);
   }
-  if (is_known && tensors.size() % parts.size() == 0) return tensors;
-  throw UnsupportedError({.item = "state",
-                          .problem = "other programs have no layout for States of this kind of model",
-                          .expected = "RWKV-4 to 7, without ffnPre and copy head",
-                          .found = "RWKV-" + std::string(name(generation))});
+  if (tensors.size() % parts.size() != 0) refuse(" without " + in_quotes(parts.back()) + " in its last layer");
+  return tensors;
 }
 
 /// The same as rwkv.cpp has them: in each layer the carried row of the channel mixing comes first.
@@ -95,7 +113,7 @@ void set_state_tensor(BasicState<Scalar>& state, const StateLayout::Entry& entry
 template <class AnyModel>
 [[nodiscard]] auto from_pip_state(const AnyModel& model, std::span<const TensorView> tensors, const std::string& path) {
   auto state = model.new_state();
-  const auto wanted = exchanged_tensors(state.layout());
+  const auto wanted = exchanged_tensors(state.layout(), path);
   if (tensors.size() != wanted.size()) {
     throw ModelError({.path = path,
                       .item = path.empty() ? "state" : "",

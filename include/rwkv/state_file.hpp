@@ -47,18 +47,20 @@ inline constexpr int state_version = 1;
 
 inline void check_state_version(const Checkpoint& file) {
   const std::string& text = state_metadata(file, "version");
-  int version = 0;
-  const char* const end = text.data() + text.size();
-  const auto [parsed, error] = std::from_chars(text.data(), end, version);
-  if (parsed != end || error != std::errc() || version < 1) {
-    throw FormatError(
-        {.path = file.path(), .item = "metadata 'version'", .expected = "a number", .found = in_quotes(text)});
+  const bool is_number = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number || text.find_first_not_of('0') == std::string::npos) {
+    throw FormatError({.path = file.path(),
+                       .item = "metadata 'version'",
+                       .expected = "a version from 1 on",
+                       .found = in_quotes(text)});
   }
-  if (version == state_version) return;
+  int version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  if (error == std::errc() && version == state_version) return;  // one that is too large for an int is newer, too
   throw UnsupportedError({.path = file.path(),
                           .problem = "the State is in a newer version of the format",
                           .expected = "version " + std::to_string(state_version),
-                          .found = "version " + std::to_string(version),
+                          .found = "version " + std::string(first_characters(text, 20)),
                           .hint = "It takes a newer version of this software to read it."});
 }
 
@@ -70,7 +72,7 @@ inline void check_state_model(const Checkpoint& file, const std::string& key, co
   throw ModelError({.path = file.path(),
                     .problem = "is a State of another model",
                     .expected = key + " " + expected,
-                    .found = key + " " + printable(found.substr(0, 40)),
+                    .found = key + " " + in_quotes(found),
                     .hint = hint});
 }
 
@@ -135,6 +137,24 @@ void read_tuned_state(const Checkpoint& file, BasicState<Scalar>& state) {
   return StateKind::pip;
 }
 
+/// Checks what can be known of a State without its model, so that a file that passes may still be refused.
+/// Throws as load_state for a file that no model takes.
+inline void check_state(const Checkpoint& file, StateKind kind) {
+  if (kind == StateKind::own) {
+    detail::check_state_version(file);
+    for (const char* const key : {"generation", "fingerprint"}) static_cast<void>(detail::state_metadata(file, key));
+  }
+  for (const auto& [name, tensor] : file.entries()) {
+    const Shape& shape = tensor.shape;
+    const bool has_matrices = shape.rank() == 3 && shape[1] == shape[2];
+    if (info(tensor.dtype).is_real && (kind != StateKind::tuned || has_matrices)) continue;
+    throw ModelError({.path = file.path(),
+                      .item = tensor_item(name),
+                      .expected = kind == StateKind::tuned ? "real numbers of shape [H, N, N]" : "real numbers",
+                      .found = std::string(rwkv::name(tensor.dtype)) + " " + to_string(shape)});
+  }
+}
+
 /// Writes a State as safetensors: its tensors under their names in the layout ("blocks.0.att.aa", ...), in its own
 /// precision, and in the metadata which model it is of. Throws IoError; the file is then as it was.
 template <class Scalar>
@@ -154,13 +174,14 @@ void save_state(const BasicState<Scalar>& state, const std::string& path) {
 
 /// Reads the State of a file of any StateKind, in any precision, for a Model (or anything else that has new_state()).
 ///
-/// A State of our own goes on exactly where it was saved, and is refused by every other model; see model_fingerprint.
-/// The other kinds do not tell which model they are of: only their sizes are checked.
+/// A State of our own goes on exactly where it was saved, and is refused by other models as far as their fingerprints
+/// tell them apart: these see all sizes, and of large matrices a sample (see model_fingerprint). The other kinds do not
+/// tell which model they are of: only their sizes are checked. Of the options, those for checksums matter to lists.
 /// Throws IoError, FormatError, ModelError naming the tensor if it is no State of such a model, and UnsupportedError
 /// for newer versions of the format and for lists of tensors where from_pip_state has no layout.
 template <class AnyModel>
-[[nodiscard]] auto load_state(const AnyModel& model, const std::string& path) {
-  const Checkpoint file = open_checkpoint(path);
+[[nodiscard]] auto load_state(const AnyModel& model, const std::string& path, const OpenOptions& options = {}) {
+  const Checkpoint file = open_checkpoint(path, options);
   const std::optional<StateKind> kind = state_kind(file);
   auto state = model.new_state();
   if (kind == StateKind::own) {

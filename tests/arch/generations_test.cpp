@@ -129,6 +129,42 @@ TEST_CASE("heads that do not divide the channels are refused with the tensor tha
   }
 }
 
+TEST_CASE("a Config that no model has is refused with what is wrong in it") {
+  const auto refused = [](Config config, auto change, const char* message) {
+    change(config);
+    CHECK_THROWS_WITH_AS(static_cast<void>(tensor_list(config)), doctest::Contains(message), ArgumentError);
+  };
+  const Config& v7 = small_models[10];
+  refused(
+      v7, [](Config& config) { config.n_head = 0; }, "product is n_att = 16, found 0 and 4");
+  refused(
+      v7, [](Config& config) { config.head_size = 8; }, "found 4 and 8");
+  refused(
+      v7, [](Config& config) { config.n_vocab = 0; }, "n_vocab: expected 1 or more, found 0");
+  refused(
+      v7, [](Config& config) { config.low_rank.value = 0; }, "low_rank.value");
+  refused(
+      v7, [](Config& config) { config.group_norm_eps = NAN; }, "group_norm_eps");
+  refused(
+      v7, [](Config& config) { config.n_ctx = 5; }, "n_ctx: expected 0");
+  refused(
+      small_models[7], [](Config& config) { config.low_rank.mix = 0; }, "low_rank.mix");
+  refused(
+      small_models[2], [](Config& config) { config.n_ctx = 0; }, "n_ctx: expected 1 to");
+  refused(
+      small_models[2], [](Config& config) { config.n_ctx = Index{1} << 40; }, "n_ctx: expected 1 to");
+  refused(
+      small_models[3], [](Config& config) { config.n_vocab = -1; }, "n_vocab");
+}
+
+TEST_CASE("a small file does not make a State that fills the memory, and heads have a reasonable size") {
+  const Config wide{Generation::v5_0, 1, 2, 2048, 2, 1, 2048, 4, {}, false, true};
+  CHECK_THROWS_WITH_AS(Model{blank(wide)}, doctest::Contains("2 to 1024 channels"), ModelError);
+  const Config narrow{Generation::v5_0, 40, 1, 65536, 1, 64, 1024, 4, {}, false, true};
+  CHECK_THROWS_WITH_AS(Model{blank(narrow)}, doctest::Contains("state tensor 'blocks.0.att.S': expected a State of"),
+                       ModelError);
+}
+
 TEST_CASE("layers of two generations in one file are refused with a tensor of one of them") {
   for (const Config& one : small_models) {
     for (const Config& other : small_models) {

@@ -32,6 +32,23 @@ TEST_CASE("names from files cannot fake output or flood it") {
   CHECK(message({.path = "a\nb"}) == "a\\x0ab");
 }
 
+TEST_CASE("long names are cut between characters") {
+  const std::string bear = "\xf0\x9f\x90\xbb", umlaut = "\xc3\xa4";
+  for (std::size_t n = 116; n <= 120; ++n) {
+    CAPTURE(n);
+    const std::string start(n, 'x');
+    CHECK(in_quotes(start + bear) == "'" + start + (n + 4 <= 120 ? bear + "'" : "...'"));
+    CHECK(in_quotes(start + umlaut + "y") == "'" + start +
+                                                 (n + 3 <= 120   ? umlaut + "y'"
+                                                  : n + 2 <= 120 ? umlaut + "...'"
+                                                                 : "...'"));
+  }
+  CHECK(first_characters("abc", 0) == "");
+  CHECK(first_characters("abc", 3) == "abc");
+  CHECK(first_characters(bear, 0) == "");
+  CHECK(first_characters(std::string(9, '\x80'), 5).size() == 5);  // no UTF-8
+}
+
 TEST_CASE("every kind is an Error and a std::runtime_error") {
   CHECK_THROWS_AS(throw IoError(ErrorDetails{}), Error);
   CHECK_THROWS_AS(throw FormatError(ErrorDetails{}), Error);

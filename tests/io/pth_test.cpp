@@ -155,7 +155,9 @@ TEST_CASE("wrapped dictionaries are found, other values are left out") {
 TEST_CASE("what is no dictionary of tensors is refused") {
   const std::string tensor = pickled_tensor("FloatStorage", "0", 12, 0, {12}, {1});
   CHECK_THROWS_WITH_AS(read_bytes(zip_with(tensor)), doctest::Contains("found a single tensor"), FormatError);
-  CHECK_THROWS_WITH_AS(read_bytes(zip_with("]")), doctest::Contains("a dictionary of tensors"), FormatError);
+  CHECK_THROWS_WITH_AS(read_bytes(zip_with("]")),
+                       doctest::Contains("expected a dictionary or a list of tensors, found an empty list"),
+                       FormatError);
   CHECK_THROWS_WITH_AS(read_bytes(zip_with("}")), doctest::Contains("no tensors"), FormatError);
   CHECK_THROWS_WITH_AS(read_bytes(zip_with("}q\x00"s + pickled_text("model") + "h\x00s"s)),
                        doctest::Contains("no tensors"), FormatError);
@@ -170,9 +172,22 @@ TEST_CASE("a list of tensors is named by position") {
     CHECK(names_of(checkpoint) == Names{"0", "1"});
     CHECK(values_of(checkpoint.at("1")) == std::vector<float>{5});
   }
-  for (const std::string& other : {"N"s, "}"s, "K\x01"s, "]"s}) {
-    CHECK_THROWS_WITH_AS(read_bytes(zip_with("](" + pickled_number(3) + other + "e")),
-                         doctest::Contains("entry 1 of the pickled list: is no tensor"), FormatError);
+  struct Case {
+    std::string entry, kind;
+  };
+  for (const Case& each :
+       {Case{"N", "None"}, Case{"}", "a dictionary"}, Case{"K\x01", "a number"},
+        Case{"G?\xf8" + std::string(6, '\0'), "a number"}, Case{"\x88", "a truth value"}, Case{"]", "an empty list"},
+        Case{"](K\x01"
+             "e",
+             "a list"},
+        Case{"K\x01\x85", "a tuple"}, Case{pickled_text("x"), "a text"}, Case{"C\x01x", "something else"},
+        Case{pickled_global("some.module", "Class") + ")\x81", "an object of class 'some.module.Class'"}}) {
+    CAPTURE(each.kind);
+    const std::string message = "entry 1 of the pickled list: expected a tensor, found " + each.kind +
+                                ". If this is a State, save the list that RWKV.forward returned.";
+    CHECK_THROWS_WITH_AS(read_bytes(zip_with("](" + pickled_number(3) + each.entry + "e")),
+                         doctest::Contains(message.c_str()), FormatError);
   }
 }
 
@@ -211,6 +226,17 @@ TEST_CASE("what is no module of tensors is refused") {
   }
   CHECK_THROWS_WITH_AS(read_bytes(zip_with(pickled_module("}", "}", "}"))), doctest::Contains("without parameters"),
                        UnsupportedError);
+}
+
+TEST_CASE("a module with a type or a function among its attributes is refused with the way out") {
+  for (const auto& [module, name] : {std::pair{"torch", "float32"}, std::pair{"torch.nn.functional", "relu"}}) {
+    const std::string attribute = pickled_text("used") + pickled_global(module, name);
+    const std::string message = "global '" + std::string(module) + "." + name +
+                                "' is not allowed, a checkpoint needs tensors only. If this is a whole module, save "
+                                "model.state_dict() instead.";
+    CHECK_THROWS_WITH_AS(read_bytes(zip_with(pickled_module(dict_of("w", pickled_number(1)), "}", "}", attribute))),
+                         doctest::Contains(message.c_str()), FormatError);
+  }
 }
 
 TEST_CASE("modules that contain each other end") {

@@ -24,7 +24,7 @@ Checkpoint spelled_for_web_rwkv(const Checkpoint& official) {
   return official.transformed([](Checkpoint::Entry entry) {
     const std::string part = entry.name.substr(entry.name.rfind('.') + 1);
     for (const char* matrix : {"time_maa_w1", "time_maa_w2", "time_decay_w1", "time_decay_w2", "w1", "w2", "a1", "a2",
-                               "v1", "v2", "g1", "g2"}) {
+                               "v1", "v2", "g1", "g2", "time_state"}) {
       if (part == matrix) entry.tensor = transposed(entry.tensor);
     }
     replace(entry.name, "time_maa", "time_mix");
@@ -37,6 +37,18 @@ Checkpoint reopened(const Checkpoint& checkpoint) {
   const TemporaryFile file(".st");
   write_safetensors(checkpoint, file.path());
   return open_checkpoint(file.path());
+}
+
+/// The model with a State trained for it: two heads of three channels in every layer, all numbers different.
+Checkpoint with_time_state(const Checkpoint& model) {
+  Checkpoint tuned(model.path());
+  for (const auto& [name, tensor] : model.entries()) {
+    tuned.add(name, tensor);
+    if (!name.ends_with(".att.key.weight")) continue;
+    const std::string layer = name.substr(0, name.find("att."));
+    tuned.add(layer + "att.time_state", make_tensor({2, 3, 3}, random_values<float>(18, tuned.entries().size())));
+  }
+  return tuned;
 }
 
 TensorView zeros(Shape shape) {
@@ -64,6 +76,17 @@ TEST_CASE("a model in the spelling of web-rwkv becomes the official one") {
     const Checkpoint web = spelled_for_web_rwkv(official);
     CHECK((first_difference(web, official) == "") == (name == "v4"));
     check_same(reopened(web), official);
+  }
+}
+
+TEST_CASE("a trained State is turned with the matrices of its file, and only there") {
+  RWKV_NEEDS_SHARED();
+  for (const std::string name : {"v5_2", "v6", "v7"}) {
+    CAPTURE(name);
+    const Checkpoint official = with_time_state(read_model(name));
+    REQUIRE(official.contains("blocks.1.att.time_state"));
+    check_same(reopened(spelled_for_web_rwkv(official)), official);
+    check_same(reopened(official), official);
   }
 }
 

@@ -167,6 +167,7 @@ public:
 
   /// Adds the matrices of WKV to the State, which begin as `time_state` where the checkpoint has it.
   Index wkv_state() const {
+    check_heads(config());
     const Checkpoint* const checkpoint = construction_->checkpoint;
     const Shape shape{config().n_head, config().head_size, config().head_size};
     const Index offset = state(time_state_target, shape);

@@ -2,8 +2,11 @@
 // What a model is: its generation and its sizes.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <utility>
 
+#include "rwkv/core/error.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -59,5 +62,51 @@ struct Config {
 
   friend constexpr bool operator==(const Config&, const Config&) noexcept = default;
 };
+
+/// Throws ArgumentError unless the heads make up the attention.
+inline void check_heads(const Config& config) {
+  if (config.n_head > 0 && config.head_size > 0 && config.n_att % config.n_head == 0 &&
+      config.head_size == config.n_att / config.n_head) {
+    return;
+  }
+  throw ArgumentError({.item = "Config::n_head, head_size",
+                       .expected = "numbers whose product is n_att = " + std::to_string(config.n_att),
+                       .found = std::to_string(config.n_head) + " and " + std::to_string(config.head_size)});
+}
+
+/// Throws ArgumentError unless a model of these sizes can be: none is missing, heads make up the attention, low-rank
+/// parts have a width, and n_ctx is there exactly where tokens are remembered one by one.
+inline void check(const Config& config) {
+  const auto require = [&](bool is_met, const char* what, const char* expected, Index found) {
+    if (is_met) return;
+    throw ArgumentError({.item = "Config of an RWKV-" + std::string(name(config.generation)) + ": " + what,
+                         .expected = expected,
+                         .found = std::to_string(found)});
+  };
+  const Generation generation = config.generation;
+  const std::pair<const char*, Index> sizes[]{{"n_layer", config.n_layer},
+                                              {"n_embd", config.n_embd},
+                                              {"n_att", config.n_att},
+                                              {"n_ffn", config.n_ffn},
+                                              {"n_vocab", config.n_vocab}};
+  for (const auto& [what, size] : sizes) require(size > 0, what, "1 or more", size);
+  const bool is_v6 = generation >= Generation::v6 && generation <= Generation::v6c;
+  const bool is_v7 = generation >= Generation::v7;
+  if (generation == Generation::v1 || generation >= Generation::v5_0) check_heads(config);
+  const LowRank& low_rank = config.low_rank;
+  require(!is_v6 || low_rank.mix > 0, "low_rank.mix", "1 or more", low_rank.mix);
+  require(!(is_v6 || is_v7) || low_rank.decay > 0, "low_rank.decay", "1 or more", low_rank.decay);
+  require(!is_v7 || low_rank.rate > 0, "low_rank.rate", "1 or more", low_rank.rate);
+  require(!is_v7 || config.n_layer == 1 || low_rank.value > 0, "low_rank.value", "1 or more", low_rank.value);
+  const bool has_n_ctx = generation == Generation::v1 || generation == Generation::v7b || config.n_copy > 0;
+  constexpr Index max_n_ctx = Index{1} << 22;  // twice as many are still exact as a float of the State
+  require(!has_n_ctx || (config.n_ctx > 0 && config.n_ctx <= max_n_ctx), "n_ctx", "1 to 4194304", config.n_ctx);
+  require(has_n_ctx || config.n_ctx == 0, "n_ctx", "0: the model has no limit", config.n_ctx);
+  const bool is_eps = config.group_norm_eps >= 0 && config.group_norm_eps < 1;  // false for NaN
+  if (is_eps) return;
+  throw ArgumentError({.item = "group_norm_eps",
+                       .expected = "a number from 0 to below 1",
+                       .found = std::to_string(config.group_norm_eps)});
+}
 
 RWKV_NAMESPACE_END

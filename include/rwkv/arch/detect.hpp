@@ -76,7 +76,7 @@ inline constexpr Index max_layer = Index{1} << 40;
     return shape.rank() == 2 && shape[1] == 1 ? Generation::v3 : Generation::v4;
   }
   // Models all of whose time mixings are missing: those of one layer that begin with ffnPre
-  if (has("att.time_mix") || has("ffnPre.time_mix")) return Generation::v2;
+  if (has("att.time_mix")) return Generation::v2;
   throw ModelError({.path = checkpoint.path(),
                     .problem = "is not an RWKV model",
                     .expected = "tensors with the names of one, such as 'blocks.0.att.time_mix_k'",
@@ -124,11 +124,15 @@ public:
     const bool is_flat = config.generation >= Generation::v7 && tensor.shape.rank() != 2;
     config.n_head = is_flat ? config.n_att / usual_head_size : tensor.shape.rank() == 0 ? 0 : tensor.shape[0];
     config.head_size = is_flat ? usual_head_size : config.n_head > 0 ? config.n_att / config.n_head : 0;
-    if (config.n_head > 0 && config.n_head * config.head_size == config.n_att) return;
+    // Larger ones would make a State far larger than the model; one channel is what a flattened tensor looks like.
+    constexpr Index max_head_size = 1024;
+    const bool is_size = config.head_size > 1 && config.head_size <= max_head_size;
+    if (is_size && config.n_head * config.head_size == config.n_att) return;
     throw ModelError({.path = checkpoint_.path(),
                       .item = tensor_item(name),
-                      .expected = "heads of equal size that make up " + std::to_string(config.n_att) +
-                                  " channels, the rows of " + in_quotes(in_layers(key_name(config.generation))),
+                      .expected = "heads of equal size, 2 to 1024 channels, that make up " +
+                                  std::to_string(config.n_att) + " channels, the rows of " +
+                                  in_quotes(in_layers(key_name(config.generation))),
                       .found = "shape " + to_string(tensor.shape)});
   }
 

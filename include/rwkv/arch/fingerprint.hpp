@@ -12,7 +12,9 @@
 
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
+#include "rwkv/core/tensor.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/time_mixing_names.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -47,22 +49,41 @@ private:
   std::uint64_t hash_ = 0xcbf29ce484222325u;
 };
 
-/// The first, the middle and the last bytes. Reading a page of a mapped file is what takes the time, and the last page
-/// of a tensor is mostly the first of the next: this is about two pages for each tensor.
+/// All of a small tensor, 32 pieces of a large one: its first and its last bytes, the others evenly between them.
+/// Reading a page of a mapped file is what takes the time, and a matrix of the smallest models has hundreds of them.
 inline void add_sample(Fnv1a& hash, const TensorView& tensor) noexcept {
-  constexpr std::size_t n_piece = 128;
+  constexpr std::size_t max_whole = 64 << 10, n_pieces = 32, n_piece = 128;
   const std::span<const std::byte> bytes(tensor.data, static_cast<std::size_t>(tensor.n_bytes()));
-  if (bytes.size() <= 3 * n_piece) return hash.add(bytes);
-  hash.add(bytes.first(n_piece));
-  hash.add(bytes.subspan((bytes.size() - n_piece) / 2, n_piece));
+  if (bytes.size() <= max_whole) return hash.add(bytes);
+  const std::size_t step = (bytes.size() - n_piece) / (n_pieces - 1);
+  for (std::size_t i = 0; i < n_pieces - 1; ++i) hash.add(bytes.subspan(i * step, n_piece));
   hash.add(bytes.last(n_piece));
+}
+
+/// All values, as f32: converters widen vectors, which changes their type and not their values.
+inline void add_values(Fnv1a& hash, const TensorView& vector) noexcept {
+  for (Index i = 0; i < vector.n_elements(); ++i) {
+    const auto value = read_element<float>(vector.dtype, vector.data, i);
+    hash.add(std::as_bytes(std::span(&value, 1)));
+  }
+}
+
+/// Whether some files hold a function of this vector, so that the reader's values are those of the official file but
+/// for rounding.
+[[nodiscard]] constexpr bool is_reconstructed(std::string_view name) noexcept {
+  const std::string_view part = time_mixing_part(name);
+  return part == "time_decay" || part == "time_first";
 }
 
 }  // namespace detail
 
 /// 16 hexadecimal digits: the fingerprint that the checkpoint's metadata give, or else a hash over the generation and,
-/// in alphabetical order, the name, type, official shape and a sample of the values of every tensor of the model. So it
-/// does not depend on the format of the file; training, adapters and quantisation change it.
+/// in alphabetical order, every tensor of the model: its name and official shape, of vectors the values as f32, and of
+/// all others the type and the bytes. Of the `time_decay` and `time_first` of time mixing only name and shape count:
+/// rwkv.cpp stores functions of them. So the hash does not depend on the format of the file.
+///
+/// Training, adapters and quantisation change it. It tells apart what happens to models, and is no proof: of a tensor
+/// above 64 KiB only a sample counts, 32 pieces of 128 bytes, and an edit between them is not seen.
 ///
 /// The sizes of the Config are those of the shapes. Its group_norm_eps does not count: it is no part of the model, but
 /// the caller's correction of what files leave unsaid, and whoever makes it keeps the States.
@@ -86,9 +107,14 @@ inline void add_sample(Fnv1a& hash, const TensorView& tensor) noexcept {
   for (const TensorSpec* const spec : tensors) {
     const TensorView& tensor = checkpoint.at(spec->name);
     hash.add(spec->name);
-    hash.add(name(tensor.dtype));
     hash.add(to_string(spec->shape));
-    detail::add_sample(hash, tensor);
+    if (detail::is_reconstructed(spec->name)) continue;
+    if (spec->role == TensorRole::vector) {
+      detail::add_values(hash, tensor);
+    } else {
+      hash.add(name(tensor.dtype));
+      detail::add_sample(hash, tensor);
+    }
   }
   return hash.hex();
 }

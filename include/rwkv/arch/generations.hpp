@@ -20,9 +20,11 @@ RWKV_NAMESPACE_BEGIN
 template <class Scalar>
 using AnyNetwork = std::variant<v1::Network<Scalar>, Network<Scalar>>;
 
-/// Throws ModelError naming the tensor if one is missing or has the wrong shape.
+/// Throws ModelError naming the tensor if one is missing or has the wrong shape, ArgumentError for a Config that no
+/// model has.
 template <class Scalar>
 [[nodiscard]] AnyNetwork<Scalar> make_network(const Builder& build) {
+  check(build.config());
   if (build.config().generation == Generation::v1) return v1::Network<Scalar>(build);
   return Network<Scalar>(build);
 }

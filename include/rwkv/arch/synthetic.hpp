@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -12,6 +14,7 @@
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/generations.hpp"
 #include "rwkv/arch/init.hpp"
+#include "rwkv/core/buffer.hpp"
 #include "rwkv/core/random.hpp"
 #include "rwkv/io/checkpoint.hpp"
 
@@ -40,10 +43,11 @@ RWKV_NAMESPACE_BEGIN
       for (int part = 0; part < 4 && i < n; ++part, ++i, bits >>= 16) {  // 16 random bits for each weight
         const float value = scale * (static_cast<float>(bits & 0xffff) * 0x1p-15f - 1.0f);
         const std::uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-        if (dtype == DType::f32)
+        if (dtype == DType::f32) {
           std::memcpy(bytes->data() + 4 * i, &value, 4);
-        else
+        } else {
           std::memcpy(bytes->data() + 2 * i, &half, 2);
+        }
       }
     }
     checkpoint.add(spec.name, {dtype, spec.shape, bytes->data(), bytes});

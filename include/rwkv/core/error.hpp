@@ -2,6 +2,7 @@
 // What the library throws: five kinds of error, each telling where, what, expected, found, hint.
 #pragma once
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -36,6 +37,15 @@ struct ErrorDetails {
     }
   }
   return text;
+}
+
+/// The first bytes of a text, n_max of them at most: no character of UTF-8 is cut in two.
+[[nodiscard]] constexpr std::string_view first_characters(std::string_view text, std::size_t n_max) noexcept {
+  const auto is_continuation = [text](std::size_t i) { return (static_cast<unsigned char>(text[i]) & 0xc0) == 0x80; };
+  if (text.size() <= n_max) return text;
+  std::size_t end = n_max;
+  while (end > 0 && n_max - end < 3 && is_continuation(end)) --end;
+  return text.substr(0, is_continuation(end) ? n_max : end);  // four continuations in a row are no UTF-8
 }
 
 /// "path: item: problem: expected X, found Y. hint"
@@ -89,7 +99,7 @@ class ArgumentError : public Error {
 /// 'name', for use inside messages: printable, and long names are cut.
 [[nodiscard]] inline std::string in_quotes(std::string_view name) {
   constexpr std::size_t max_shown = 120;
-  return "'" + printable(name.substr(0, max_shown)) + (name.size() > max_shown ? "...'" : "'");
+  return "'" + printable(first_characters(name, max_shown)) + (name.size() > max_shown ? "...'" : "'");
 }
 
 /// "tensor 'name'"

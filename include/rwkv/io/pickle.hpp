@@ -78,8 +78,9 @@ namespace detail {
 
 /// 'module.name', for messages.
 [[nodiscard]] inline std::string class_in_quotes(const PickleClass& type) {
-  constexpr std::size_t max_shown = 100;
-  return in_quotes(std::string(type.module.substr(0, max_shown)) + "." + std::string(type.name.substr(0, max_shown)));
+  constexpr std::size_t max_shown = 100;  // of each, so that of two long ones the name is seen, too
+  return in_quotes(std::string(first_characters(type.module, max_shown)) + "." +
+                   std::string(first_characters(type.name, max_shown)));
 }
 
 /// What `torch.save(module)` writes, where that is not wanted or cannot be used.
@@ -165,12 +166,13 @@ private:
     }
   }
 
-  [[noreturn]] void fail(std::string problem, std::string expected = {}, std::string found = {}) const {
+  [[noreturn]] void fail(std::string problem, std::string expected = {}, std::string found = {},
+                         std::string hint = {}) const {
     constexpr char hex[] = "0123456789abcdef";
     const char code[] = {'0', 'x', hex[opcode_ >> 4], hex[opcode_ & 15], '\0'};
     throw FormatError({std::string(input_.path()),
                        std::string(input_.item()) + ": opcode " + code + " at byte " + std::to_string(opcode_position_),
-                       std::move(problem), std::move(expected), std::move(found), ""});
+                       std::move(problem), std::move(expected), std::move(found), std::move(hint)});
   }
 
   /// Values are few bytes in the file and many in memory, so their number is limited.
@@ -292,8 +294,10 @@ private:
       }
     }
     const PickleClass type{module, name};
-    if (!is_class_position())
-      fail("global " + class_in_quotes(type) + " is not allowed, a checkpoint needs tensors only");
+    if (!is_class_position()) {
+      fail("global " + class_in_quotes(type) + " is not allowed, a checkpoint needs tensors only", "", "",
+           "If this is a whole module, save model.state_dict() instead.");
+    }
     if (!allow_objects_) refuse_pickled_module(input_.path(), type, "");
     push(type);
   }

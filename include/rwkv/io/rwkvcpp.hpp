@@ -141,8 +141,8 @@ inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& 
 
 /// Reads a model file of rwkv.cpp, types F32 and F16, and gives the tensors of the official checkpoint it was made
 /// from: what the converter of rwkv.cpp changed is undone. Most tensors stay in the mapped file, at any alignment.
-/// Vectors
-/// `.time_*` may have lost axes of length 1; decays, and the bonuses of RWKV-5.0, are f64 (see RwkvCppOfficial).
+/// Vectors `.time_*` may have lost axes of length 1; decays, and the bonuses of RWKV-5.0, are f64 (see
+/// RwkvCppOfficial).
 ///
 /// Throws FormatError if the file is damaged, its header contradicts its tensors, or the converter cannot have made
 /// them; UnsupportedError if it is quantised.

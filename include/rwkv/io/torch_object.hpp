@@ -39,7 +39,7 @@ public:
     };
     if (const auto* const object = graph_.get<PickleObject>(graph_.top)) {
       const PickleClass& type = *graph_.get<PickleClass>(object->type);
-      if (!is_module(graph_.top)) refuse_top("an object of class " + class_in_quotes(type));
+      if (!is_module(graph_.top)) refuse_top(kind(graph_.top));
       visit_module(graph_.top, "", 0, count);
       if (n_tensors == 0) refuse_pickled_module(path_, type, " without parameters");
     } else if (const std::vector<PickleRef>* const items = sequence(graph_.top); items != nullptr && !items->empty()) {
@@ -66,7 +66,13 @@ private:
   void visit_sequence(const std::vector<PickleRef>& items, Visit visit) {
     for (std::size_t i = 0; i < items.size(); ++i) {
       const PickleCall* const call = tensor_call(items[i]);
-      if (call == nullptr) fail("entry " + std::to_string(i) + " of the pickled list", "is no tensor");
+      if (call == nullptr) {
+        throw FormatError({.path = std::string(path_),
+                           .item = "entry " + std::to_string(i) + " of the pickled list",
+                           .expected = "a tensor",
+                           .found = kind(items[i]),
+                           .hint = "If this is a State, save the list that RWKV.forward returned."});
+      }
       visit(std::to_string(i), *call);
     }
   }
@@ -149,7 +155,7 @@ private:
   /// The top dictionary, or the one that a training framework wrapped: {"state_dict": {...}, "epoch": 3, ...}.
   [[nodiscard]] const PickleDict& find_state_dict() const {
     const auto* dict = graph_.get<PickleDict>(graph_.top);
-    if (dict == nullptr) refuse_top(tensor_call(graph_.top) != nullptr ? "a single tensor" : "something else");
+    if (dict == nullptr) refuse_top(kind(graph_.top));
     constexpr int max_wrappers = 8;  // a dictionary may contain itself
     for (int i = 0; i < max_wrappers && !has_tensors(*dict); ++i) {
       const PickleDict* const inner = find_wrapped(*dict);
@@ -196,10 +202,27 @@ private:
 
   [[nodiscard]] bool is_none(PickleRef ref) const { return graph_.get<PickleNone>(ref) != nullptr; }
 
+  /// What a value is, for messages.
+  [[nodiscard]] std::string kind(PickleRef ref) const {
+    if (tensor_call(ref) != nullptr) return "a single tensor";
+    if (is_none(ref)) return "None";
+    if (const auto* const items = sequence(ref)) {
+      const bool is_list = graph_.get<PickleList>(ref) != nullptr;
+      return std::string(items->empty() ? "an empty " : "a ") + (is_list ? "list" : "tuple");
+    }
+    if (graph_.get<PickleDict>(ref) != nullptr) return "a dictionary";
+    if (graph_.get<std::string_view>(ref) != nullptr) return "a text";
+    if (graph_.get<bool>(ref) != nullptr) return "a truth value";
+    if (graph_.get<std::int64_t>(ref) != nullptr || graph_.get<double>(ref) != nullptr) return "a number";
+    const auto* const object = graph_.get<PickleObject>(ref);
+    if (object == nullptr) return "something else";
+    return "an object of class " + class_in_quotes(*graph_.get<PickleClass>(object->type));
+  }
+
   [[noreturn]] void refuse_top(std::string found) const {
     throw FormatError({.path = std::string(path_),
                        .item = "the pickled object",
-                       .expected = "a dictionary of tensors",
+                       .expected = "a dictionary or a list of tensors",
                        .found = std::move(found)});
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The spelling of web-rwkv (`.st` files for it and for ai00) in safetensors files, and files with transposed low-rank
-// matrices from elsewhere: given the names and the orientation of the official files.
+// matrices from elsewhere: given the names and the orientation of the official files. A State trained for the model
+// (`time_state`) is transposed like the matrices beside it; alone in a file, nothing tells which way round it is.
 #pragma once
 
 #include <algorithm>
@@ -51,18 +52,23 @@ namespace detail {
 /// Throws FormatError if a tensor should be a matrix and is none, or two get the same name.
 [[nodiscard]] inline Checkpoint from_web_rwkv(const Checkpoint& stored) {
   const bool is_v6 = is_web_rwkv_v6(stored);
-  Checkpoint renamed = stored.transformed([&stored, is_v6](Checkpoint::Entry entry) {
+  bool is_web = is_v6;
+  Checkpoint renamed = stored.transformed([&stored, &is_web, is_v6](Checkpoint::Entry entry) {
     const auto replace = [&entry](std::string_view from, std::string_view to) {
       const std::size_t position = entry.name.find(from);
       if (position != std::string::npos) entry.name.replace(position, from.size(), to);
     };
-    if (is_web_rwkv_bonus(stored, entry)) replace(".time_first", ".time_faaaa");
+    if (is_web_rwkv_bonus(stored, entry)) {
+      replace(".time_first", ".time_faaaa");
+      is_web = true;
+    }
     if (is_v6) replace(".time_mix_", ".time_maa_");
     return entry;
   });
-  if (!is_v6 && !has_transposed_low_rank(renamed)) return renamed;
+  if (!is_web && !has_transposed_low_rank(renamed)) return renamed;
   return renamed.transformed([&stored](Checkpoint::Entry entry) {
-    if (is_low_rank(entry.name)) entry.tensor = untransposed(stored.path(), entry.name, entry.tensor);
+    const bool is_turned = is_low_rank(entry.name) || time_mixing_part(entry.name) == "time_state";
+    if (is_turned) entry.tensor = untransposed(stored.path(), entry.name, entry.tensor);
     return entry;
   });
 }

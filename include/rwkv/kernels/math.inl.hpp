@@ -20,7 +20,7 @@ RWKV_INLINE void store(Lanes lanes, Scalar* to, Index left) noexcept {
   for (Index i = 0; i < left; ++i) to[i] = padded[i];
 }
 
-/// e^x within 2 units in the last place; 0 below -87.3 (instead of subnormals), 2^127 above 88.02, NaN for NaN.
+/// e^x within 2 units in the last place; 0 below -87.3 (instead of subnormals), e^88.02 above 88.02, NaN for NaN.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2, then e^r by the polynomial of Cephes' expf (Moshier), then times 2^n.
 /// In double, where speed is no matter, it is the standard library's.

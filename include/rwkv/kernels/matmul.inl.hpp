@@ -133,15 +133,15 @@ RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
   }
 }
 
-/// gemm for rows of any type, which expand(stored, n, y) widens.
-RWKV_ATTR inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index row_bytes, const std::byte* weight,
-                                Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y, Index begin,
-                                Index end, Scalar* scratch) noexcept {
+/// The product itself, whatever the type of the weights: `expand` widens `size` bytes of each.
+RWKV_ATTR inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index size, const std::byte* weight, Index n_in,
+                                Index n_out, const Scalar* packed, Index n_tokens, Scalar* y, Index begin, Index end,
+                                Scalar* scratch) noexcept {
   Scalar results[Lanes::gemm_rows][gemm_tokens];
   for (Index first = begin; first < end; first += Lanes::gemm_rows) {
     // Fewer rows in the last tile: the others keep what they had, and nobody looks at their results.
     const Index n_rows = end - first < Lanes::gemm_rows ? end - first : Lanes::gemm_rows;
-    expand(weight + first * row_bytes, n_rows * n_in, scratch);
+    expand(weight + first * n_in * size, n_rows * n_in, scratch);
     for (Index token = 0; token < n_tokens; token += gemm_tokens) {
       gemm_tile(scratch, n_in, packed + token * n_in, results);
       const Index n_here = n_tokens - token < gemm_tokens ? n_tokens - token : gemm_tokens;
@@ -155,7 +155,7 @@ RWKV_ATTR inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index row_by
 template <class Stored>
 RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
                            Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
-  gemm_rows(expand<Stored>, n_in * Stored::size, weight, n_in, n_out, packed, n_tokens, y, begin, end, scratch);
+  gemm_rows(expand<Stored>, Stored::size, weight, n_in, n_out, packed, n_tokens, y, begin, end, scratch);
 }
 
 }  // namespace kernels::RWKV_ISA

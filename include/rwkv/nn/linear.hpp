@@ -115,7 +115,7 @@ void add_bias(const Product<Scalar>& product, Workspace& workspace) {
 }  // namespace detail
 
 /// Several independent products with the same number T of rows, as one parallel region where that pays (T = 1).
-/// The result of each does not depend on the number of threads. The first must have a linear.
+/// The result of each does not depend on the number of threads. The first one gives the number of rows.
 /// Throws ArgumentError if a size does not fit.
 template <class Scalar>
 void multiply(std::span<const Product<Scalar>> products, Workspace& workspace) {

@@ -50,8 +50,8 @@ private:
 
 /// The same for each of n_groups equal parts of a row by itself; weight and bias are those of all parts, [C].
 ///
-/// RWKV-5 and later apply it to the outputs of the heads, with eps 64e-5 whatever their size: rwkv_v7_numpy.py,
-/// group_norm (BlinkDL/RWKV-LM).
+/// RWKV-5 and later apply it to the outputs of the heads: rwkv_v7_numpy.py, group_norm (BlinkDL/RWKV-LM). For eps see
+/// Config::group_norm_eps.
 template <class Scalar>
 class GroupNorm {
 public:
