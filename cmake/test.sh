@@ -1,7 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds everything in release mode and runs all tests. Arguments go to ctest: `sh cmake/test.sh -R io/`.
+# Builds everything in release mode and runs all tests: linked with the library compiled once, then with the headers
+# alone. Arguments go to ctest: `sh cmake/test.sh -R io/`.
 . "$(dirname "$0")/bootstrap.sh"
-cmake --preset release -DRWKV_BUILD_TESTS=ON
-cmake --build --preset release -j "$jobs"
-exec ctest --preset release -j "$jobs" "$@"
+for preset in compiled release; do
+  cmake --preset $preset -DRWKV_BUILD_TESTS=ON
+  cmake --build --preset $preset -j "$jobs"
+  ctest --preset $preset -j "$jobs" "$@"
+done

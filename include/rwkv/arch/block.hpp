@@ -13,6 +13,24 @@
 
 RWKV_NAMESPACE_BEGIN
 
+namespace detail {
+
+/// x += mix(norm(x)); with goes_on_from_normalised x = norm(x), x += mix(x). `mix` takes its arguments as mixers do.
+template <class Scalar>
+void add_mixed(MatrixView<Scalar> x, const LayerNorm<Scalar>& norm, bool goes_on_from_normalised, Workspace& workspace,
+               FunctionRef<void(MatrixView<const Scalar>, MatrixView<Scalar>)> mix) {
+  Workspace::Frame frame(workspace);
+  const auto normalised = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
+  const auto mixed = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
+  norm.apply(x, normalised, workspace);
+  if (goes_on_from_normalised) std::copy_n(normalised.data, x.size(), x.data);
+  mix(normalised, mixed);
+  for_rows(x.n_rows, workspace,
+           [&](Index row) { workspace.kernels<Scalar>().add(x.row(row), mixed.row(row), x.n_cols); });
+}
+
+}  // namespace detail
+
 /// x += mixer(LN1(x)), then x += channel_mix(LN2(x)). In RWKV-2 x goes on from what is normalised instead:
 /// x = LN1(x), x += mixer(x), x = LN2(x), x += channel_mix(x).
 ///
@@ -38,26 +56,16 @@ public:
   /// The same with something done between the two: the way of RWKV-7b.
   template <class Function>
   void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch, Function&& between) const {
-    add_mixed(ln1_, mixer_, x, batch);
+    const auto add = [&](const LayerNorm<Scalar>& norm, const auto& mixer) {
+      const auto mix = [&](MatrixView<const Scalar> from, MatrixView<Scalar> to) { mixer.apply(from, to, batch); };
+      detail::add_mixed<Scalar>(x, norm, goes_on_from_normalised_, batch.workspace, mix);
+    };
+    add(ln1_, mixer_);
     between();
-    add_mixed(ln2_, channel_mix_, x, batch);
+    add(ln2_, channel_mix_);
   }
 
 private:
-  template <class AnyMixer>
-  void add_mixed(const LayerNorm<Scalar>& norm, const AnyMixer& mixer, MatrixView<Scalar> x,
-                 const Batch<Scalar>& batch) const {
-    Workspace& workspace = batch.workspace;
-    Workspace::Frame frame(workspace);
-    const auto normalised = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
-    const auto mixed = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
-    norm.apply(x, normalised, workspace);
-    if (goes_on_from_normalised_) std::copy_n(normalised.data, x.size(), x.data);
-    mixer.apply(normalised, mixed, batch);
-    for_rows(x.n_rows, workspace,
-             [&](Index row) { workspace.kernels<Scalar>().add(x.row(row), mixed.row(row), x.n_cols); });
-  }
-
   bool goes_on_from_normalised_;
   LayerNorm<Scalar> ln1_;
   Mixer mixer_;
@@ -81,8 +89,9 @@ private:
   using FfnPre = Block<Scalar, ChannelMix, ChannelMix>;
 
   static std::variant<Usual, FfnPre> make(const Builder& build) {
-    if (build.layer() == 0 && build.config().has_ffn_pre) return FfnPre(build, "ffnPre.");
-    return Usual(build);
+    using Either = std::variant<Usual, FfnPre>;
+    if (build.layer() == 0 && build.config().has_ffn_pre) return Either(std::in_place_type<FfnPre>, build, "ffnPre.");
+    return Either(std::in_place_type<Usual>, build);
   }
 
   std::variant<Usual, FfnPre> block_;

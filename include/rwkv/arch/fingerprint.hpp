@@ -98,16 +98,18 @@ inline void add_values(Fnv1a& hash, const TensorView& vector) noexcept {
                       .expected = "16 hexadecimal digits",
                       .found = in_quotes(text)});
   }
-  std::vector<TensorSpec> tensors = construction.asked;
-  std::ranges::sort(tensors, {}, &TensorSpec::name);  // the order of constructors may change, fingerprints may not
+  std::vector<const TensorSpec*> tensors;
+  for (const TensorSpec& spec : construction.asked) tensors.push_back(&spec);
+  // The order of constructors may change, fingerprints may not.
+  std::sort(tensors.begin(), tensors.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
   detail::Fnv1a hash;
   hash.add(name(construction.config.generation));
-  for (const TensorSpec& spec : tensors) {
-    const TensorView& tensor = checkpoint.at(spec.name);
-    hash.add(spec.name);
-    hash.add(to_string(spec.shape));
-    if (detail::is_reconstructed(spec.name)) continue;
-    if (spec.role == TensorRole::vector) {
+  for (const TensorSpec* const spec : tensors) {
+    const TensorView& tensor = checkpoint.at(spec->name);
+    hash.add(spec->name);
+    hash.add(to_string(spec->shape));
+    if (detail::is_reconstructed(spec->name)) continue;
+    if (spec->role == TensorRole::vector) {
       detail::add_values(hash, tensor);
     } else {
       hash.add(name(tensor.dtype));

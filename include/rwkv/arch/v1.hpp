@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -183,8 +184,9 @@ public:
   /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
   explicit Network(const Builder& build) : embedding_(build) {
     const Config& config = build.config();
-    layers_.reserve(static_cast<std::size_t>(config.n_layer));
-    for (Index i = 0; i < config.n_layer; ++i) layers_.emplace_back(build.layer(i), "attn.", "mlp.");
+    for (Index i = 0; i < config.n_layer; ++i) {
+      layers_.push_back(std::make_unique<const Layer>(build.layer(i), "attn.", "mlp."));
+    }
     ln_f_ = build.layer_norm<Scalar>("ln_f", config.n_embd);
     head_ = build.matrix("head.weight", config.n_vocab, config.n_embd);
     if (config.has_time_out) time_out_ = build.vector<Scalar>("time_out", {1, config.n_ctx, 1});
@@ -195,7 +197,7 @@ public:
 
   /// As Network::apply_layers of the later generations.
   void apply_layers(Index first, Index last, MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)].apply(x, batch);
+    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)]->apply(x, batch);
   }
 
   /// As Network::apply_head of the later generations.
@@ -212,8 +214,10 @@ public:
   }
 
 private:
+  using Layer = Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
+
   Embedding<Scalar> embedding_;
-  std::vector<Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>> layers_;
+  std::vector<std::unique_ptr<const Layer>> layers_;
   LayerNorm<Scalar> ln_f_;
   Linear head_;
   Buffer<Scalar> time_out_;  // a factor for each position; empty if there is none

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/tensor.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -74,8 +75,7 @@ public:
 
   /// The checkpoint with every entry replaced by what `change` makes of it: Entry(Entry).
   /// Throws FormatError as `add` does.
-  template <class Change>
-  [[nodiscard]] Checkpoint transformed(Change&& change) const {
+  [[nodiscard]] Checkpoint transformed(FunctionRef<Entry(Entry)> change) const {
     Checkpoint result(path_);
     result.metadata_ = metadata_;
     for (const Entry& entry : entries_) {

@@ -2,15 +2,40 @@
 // safetensors: the length of a JSON header, the header, the data (github.com/huggingface/safetensors, "Format").
 #pragma once
 
+#include <memory>
+#include <string>
+
+#include "rwkv/core/linkage.hpp"
+#include "rwkv/core/mapped_file.hpp"
+#include "rwkv/io/checkpoint.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// Reads a safetensors file. The tensors stay in the mapped file, at any alignment.
+///
+/// Bytes that belong to no tensor are let be: the format forbids them, but they do no harm, and a model that lost a
+/// tensor is better refused with the name of the tensor.
+/// Throws FormatError unless the header is JSON of exactly the documented form, without duplicate keys, and the tensors
+/// lie in the file without overlaps; UnsupportedError for the types U16, U32, U64 and F8.
+[[nodiscard]] RWKV_API Checkpoint read_safetensors(std::shared_ptr<const MappedFile> file);
+
+/// Writes the tensors and the metadata. The same checkpoint gives the same bytes; the file appears when it is complete.
+///
+/// The header lists the tensors in their order; every tensor is aligned to its type.
+/// Throws IoError if the file cannot be written; ArgumentError if a name is not UTF-8 or is "__metadata__";
+/// UnsupportedError for types that safetensors does not have. Metadata that is not UTF-8 is written with U+FFFD in it.
+RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string& path);
+
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <limits>
-#include <memory>
 #include <numeric>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -18,10 +43,8 @@
 #include <nlohmann/json.hpp>
 
 #include "rwkv/core/error.hpp"
-#include "rwkv/core/mapped_file.hpp"
 #include "rwkv/io/atomic_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
-#include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/safetensors_header.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -75,19 +98,20 @@ inline constexpr std::pair<std::string_view, DType> safetensors_dtypes[] = {
 }
 
 /// Throws FormatError if two tensors overlap.
-inline void check_safetensors_overlaps(const std::string& path, std::vector<SafetensorsEntry> entries) {
-  std::sort(entries.begin(), entries.end(),
-            [](const SafetensorsEntry& a, const SafetensorsEntry& b) { return a.offsets < b.offsets; });
+inline void check_safetensors_overlaps(const std::string& path, const std::vector<SafetensorsEntry>& entries) {
+  std::vector<const SafetensorsEntry*> by_offset;
+  for (const SafetensorsEntry& entry : entries) by_offset.push_back(&entry);
+  std::sort(by_offset.begin(), by_offset.end(), [](const auto* a, const auto* b) { return a->offsets < b->offsets; });
   std::uint64_t end = 0;
-  for (const SafetensorsEntry& entry : entries) {
-    if (entry.offsets[0] < end) {
+  for (const SafetensorsEntry* const entry : by_offset) {
+    if (entry->offsets[0] < end) {
       throw FormatError({.path = path,
-                         .item = tensor_item(entry.name),
+                         .item = tensor_item(entry->name),
                          .problem = "overlaps another tensor",
                          .expected = "data at offset " + std::to_string(end) + " or later",
-                         .found = std::to_string(entry.offsets[0])});
+                         .found = std::to_string(entry->offsets[0])});
     }
-    end = entry.offsets[1];
+    end = entry->offsets[1];
   }
 }
 
@@ -134,13 +158,7 @@ struct SafetensorsLayout {
 
 }  // namespace detail
 
-/// Reads a safetensors file. The tensors stay in the mapped file, at any alignment.
-///
-/// Bytes that belong to no tensor are let be: the format forbids them, but they do no harm, and a model that lost a
-/// tensor is better refused with the name of the tensor.
-/// Throws FormatError unless the header is JSON of exactly the documented form, without duplicate keys, and the tensors
-/// lie in the file without overlaps; UnsupportedError for the types U16, U32, U64 and F8.
-[[nodiscard]] inline Checkpoint read_safetensors(std::shared_ptr<const MappedFile> file) {
+RWKV_API Checkpoint read_safetensors(std::shared_ptr<const MappedFile> file) {
   constexpr std::uint64_t max_header = 100'000'000;
   ByteReader reader(file->path(), "safetensors header", file->bytes());
   const auto length = reader.read<std::uint64_t>();
@@ -158,16 +176,11 @@ struct SafetensorsLayout {
   for (const detail::SafetensorsEntry& entry : header.entries) {
     checkpoint.add(entry.name, detail::make_safetensors_view(file, entry, reader.rest()));
   }
-  detail::check_safetensors_overlaps(file->path(), std::move(header.entries));
+  detail::check_safetensors_overlaps(file->path(), header.entries);
   return checkpoint;
 }
 
-/// Writes the tensors and the metadata. The same checkpoint gives the same bytes; the file appears when it is complete.
-///
-/// The header lists the tensors in their order; every tensor is aligned to its type.
-/// Throws IoError if the file cannot be written; ArgumentError if a name is not UTF-8 or is "__metadata__";
-/// UnsupportedError for types that safetensors does not have. Metadata that is not UTF-8 is written with U+FFFD in it.
-inline void write_safetensors(const Checkpoint& checkpoint, const std::string& path) {
+RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string& path) {
   const auto& entries = checkpoint.entries();
   const detail::SafetensorsLayout layout(entries);
   std::string header = "{";
@@ -194,3 +207,4 @@ inline void write_safetensors(const Checkpoint& checkpoint, const std::string& p
 }
 
 RWKV_NAMESPACE_END
+#endif

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/function_ref.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/pickle.hpp"
 
@@ -21,6 +22,8 @@ namespace detail {
 /// Walks the top object of a pickle. The path (for messages) and the graph must outlive it.
 class TorchObject {
 public:
+  using Visit = FunctionRef<void(std::string, const PickleCall&)>;
+
   TorchObject(std::string_view path, const PickleGraph& graph) : path_(path), graph_(graph) {}
 
   /// Calls visit(name, call) for every tensor, with the `_rebuild_tensor_v2` that makes it: void(string, PickleCall).
@@ -28,8 +31,7 @@ public:
   /// The names are the keys of a dictionary, "0", "1", ... in a list or tuple, those of `state_dict()` in a module.
   /// Dictionaries may hold other values, which are left out. Throws FormatError if there is no tensor with a name, or
   /// something else in the place of a tensor; UnsupportedError for a module without tensors.
-  template <class Visit>
-  void for_each_tensor(Visit&& visit) {
+  void for_each_tensor(Visit visit) {
     std::size_t n_tensors = 0;
     const auto count = [&](std::string name, const PickleCall& call) {
       ++n_tensors;
@@ -55,15 +57,13 @@ private:
   /// short file, but a walk without end.
   static constexpr std::uint64_t max_steps = 10'000'000;
 
-  template <class Visit>
-  void visit_dict(const PickleDict& dict, const Visit& visit) {
+  void visit_dict(const PickleDict& dict, Visit visit) {
     for_each_entry(&dict, [&](std::string_view key, PickleRef value) {
       if (const PickleCall* const call = tensor_call(value)) visit(std::string(key), *call);
     });
   }
 
-  template <class Visit>
-  void visit_sequence(const std::vector<PickleRef>& items, const Visit& visit) {
+  void visit_sequence(const std::vector<PickleRef>& items, Visit visit) {
     for (std::size_t i = 0; i < items.size(); ++i) {
       const PickleCall* const call = tensor_call(items[i]);
       if (call == nullptr) {
@@ -78,8 +78,7 @@ private:
   }
 
   /// In the order of `state_dict()`: parameters, buffers, modules inside. `prefix` is empty or ends with a dot.
-  template <class Visit>
-  void visit_module(PickleRef module, const std::string& prefix, int depth, const Visit& visit) {
+  void visit_module(PickleRef module, const std::string& prefix, int depth, Visit visit) {
     if (depth > max_depth) fail("module " + in_quotes(prefix), "is nested too deeply");
     const auto visit_tensor = [&](std::string_view key, PickleRef value) {
       if (is_none(value)) return;
@@ -142,8 +141,7 @@ private:
   }
 
   /// Calls visit(key, value) for the entries with a text as key; for none if there is no dictionary.
-  template <class Visit>
-  void for_each_entry(const PickleDict* dict, const Visit& visit) {
+  void for_each_entry(const PickleDict* dict, FunctionRef<void(std::string_view, PickleRef)> visit) {
     for (std::size_t i = 0; dict != nullptr && i + 1 < dict->items.size(); i += 2) {
       step();
       if (const auto* const key = graph_.get<std::string_view>(dict->items[i])) visit(*key, dict->items[i + 1]);

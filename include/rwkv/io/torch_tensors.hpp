@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/mapped_file.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/io/checkpoint.hpp"
@@ -102,13 +103,14 @@ struct TorchStorage {
   return {*dtype, *key, *n_elements, *n_bytes};
 }
 
-/// Turns the calls of `_rebuild_tensor_v2` in a pickle into tensors. `FindStorage` gives the bytes that the file has
-/// for a key, or nothing: optional<span<const byte>>(string_view).
-template <class FindStorage>
+/// The bytes that the file has for a key, or nothing.
+using FindStorage = FunctionRef<std::optional<std::span<const std::byte>>(std::string_view)>;
+
+/// Turns the calls of `_rebuild_tensor_v2` in a pickle into tensors. What it is made from must outlive it.
 class TorchTensors {
 public:
   TorchTensors(std::shared_ptr<const MappedFile> file, const PickleGraph& graph, FindStorage find_storage)
-      : file_(std::move(file)), graph_(graph), find_storage_(std::move(find_storage)) {}
+      : file_(std::move(file)), graph_(graph), find_storage_(find_storage) {}
 
   /// The tensors of the pickled object, in its order.
   /// Throws FormatError if it holds none, or if a tensor does not lie in its storage.
@@ -124,10 +126,10 @@ public:
 private:
   /// _rebuild_tensor_v2(storage, offset, size, stride, ...): offset and strides count elements.
   [[nodiscard]] TensorView rebuild(std::string_view name, const PickleCall& call) {
-    const auto& arguments = graph_.template get<PickleTuple>(call.arguments)->items;
+    const auto& arguments = graph_.get<PickleTuple>(call.arguments)->items;
     if (arguments.size() < 6) fail(name, "malformed tensor", "6 arguments", std::to_string(arguments.size()));
-    const auto* const persistent = graph_.template get<PicklePersistent>(arguments[0]);
-    const auto* const offset = graph_.template get<std::int64_t>(arguments[1]);
+    const auto* const persistent = graph_.get<PicklePersistent>(arguments[0]);
+    const auto* const offset = graph_.get<std::int64_t>(arguments[1]);
     if (persistent == nullptr || offset == nullptr) fail(name, "malformed tensor", "a storage and an offset");
     const TorchStorage storage = parse_torch_storage(file_->path(), name, graph_, *persistent);
     const Shape shape = read_integers(name, arguments[2]);
@@ -158,14 +160,14 @@ private:
   }
 
   [[nodiscard]] Shape read_integers(std::string_view name, PickleRef ref) const {
-    const auto* const tuple = graph_.template get<PickleTuple>(ref);
+    const auto* const tuple = graph_.get<PickleTuple>(ref);
     if (tuple == nullptr) fail(name, "malformed tensor", "a tuple of integers");
     if (tuple->items.size() > Shape::max_rank) {
       fail(name, "has too many dimensions", "at most 8", std::to_string(tuple->items.size()));
     }
     std::array<Index, Shape::max_rank> values{};
     for (std::size_t i = 0; i < tuple->items.size(); ++i) {
-      const auto* const value = graph_.template get<std::int64_t>(tuple->items[i]);
+      const auto* const value = graph_.get<std::int64_t>(tuple->items[i]);
       if (value == nullptr) fail(name, "malformed tensor", "integers of 64 bits as dimensions and strides");
       values[i] = *value;
     }

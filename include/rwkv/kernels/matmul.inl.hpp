@@ -42,6 +42,17 @@ RWKV_ATTR inline void expand(const std::byte* stored, Index n, Scalar* y) noexce
   }
 }
 
+/// The product of the last n numbers of a row, fewer than the loops of dot_rows take at once, with activations. Not
+/// inlined: it would be the larger part of them.
+template <class Stored>
+RWKV_ATTR RWKV_NOINLINE Scalar dot_rest(const std::byte* stored, const Scalar* x, Index n) noexcept {
+  Lanes sum = Lanes::set(0);
+  for (Index i = 0; i < n; i += Lanes::count) {
+    sum = Lanes::fma(load_stored<Stored>(stored + i * Stored::size, n - i), load(x + i, n - i), sum);
+  }
+  return sum.total();
+}
+
 /// y[o] for the n_rows rows o = first, first + stride, ...
 template <class Stored, int n_rows>
 RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index first,
@@ -69,15 +80,13 @@ RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, 
       }
     }
   }
-  for (; i < n_in; i += Lanes::count) {
-    const Lanes activations = load(x + i, n_in - i);
-    RWKV_UNROLL
-    for (int r = 0; r < n_rows; ++r) {
-      sums[r][0] = Lanes::fma(load_stored<Stored>(rows[r] + i * Stored::size, n_in - i), activations, sums[r][0]);
-    }
-  }
   RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
+  if (i == n_in) return;
+  for (int r = 0; r < n_rows; ++r) {
+    const Index row = first + r * stride;
+    y[row] += dot_rest<Stored>(weight + (row * n_in + i) * Stored::size, x + i, n_in - i);
+  }
 }
 
 template <class Stored>
