@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "command.hpp"
+#include "rwkv/io/atomic_file.hpp"
 
 namespace cli {
 
