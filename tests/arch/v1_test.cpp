@@ -92,7 +92,8 @@ TEST_CASE("heads that do not divide the channels, and the attention models, are 
     return changed;
   };
   CHECK_THROWS_WITH_AS(Model{with("blocks.0.attn.time_w", {3, 24})},
-                       "changed: tensor 'blocks.0.attn.time_w': expected heads of equal size that make up 32 channels, "
+                       "changed: tensor 'blocks.0.attn.time_w': expected heads of equal size, 2 to 1024 channels, that "
+                       "make up 32 channels, "
                        "the rows of 'blocks.0.attn.key.weight', found shape [3, 24]",
                        ModelError);
   CHECK_THROWS_WITH_AS(Model{with("blocks.0.attn.query.weight", {32, 32})}, doctest::Contains("attention models"),
