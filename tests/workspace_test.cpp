@@ -27,7 +27,8 @@ TEST_CASE("scratch of nested frames is aligned, does not overlap, and is one pie
     Workspace::Frame again(workspace);
     std::fill_n(again.take<float>(50'000), 50'000, 4.0f);
     CHECK(std::all_of(a, a + 1000, [](float value) { return value == 1.0f; }));
-    if (round == 2) CHECK(workspace.n_bytes() <= 101'100 * 4);
+    // One chunk, a power of two: less than twice what was taken. A second chunk beside it would be more.
+    if (round == 2) CHECK(workspace.n_bytes() < 2 * 101'100 * 4);
   }
 }
 

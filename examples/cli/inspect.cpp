@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.hpp"
-#include "rwkv/arch/generations.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 
 namespace cli {
 namespace {

@@ -90,9 +90,6 @@ private:
   /// Rows of one pass through the layers: enough to make the products efficient, few enough to keep scratch small.
   static constexpr Index max_rows = 256;
 
-  template <class Function>
-  void visit(Function&& function) const;
-
   [[nodiscard]] static Index count_wanted(Logits wanted, Index n_tokens) noexcept {
     return wanted == Logits::all ? n_tokens : wanted == Logits::last ? std::min<Index>(n_tokens, 1) : 0;
   }
@@ -124,12 +121,10 @@ RWKV_NAMESPACE_END
 #include <numeric>
 #include <string>
 #include <utility>
-#include <variant>
 
 #include "rwkv/arch/detect.hpp"
 #include "rwkv/arch/fingerprint.hpp"
-#include "rwkv/arch/generations.hpp"
-#include "rwkv/nn/rows.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -137,9 +132,9 @@ template <class Scalar>
 struct BasicModel<Scalar>::Data {
   Data(const Checkpoint& checkpoint, const Config& chosen) : config(chosen), network(load(checkpoint)) {}
 
-  AnyNetwork<Scalar> load(const Checkpoint& checkpoint) {
+  Network<Scalar> load(const Checkpoint& checkpoint) {
     Construction construction{&checkpoint, config, *layout};
-    AnyNetwork<Scalar> loaded = make_network<Scalar>(Builder(construction));
+    Network<Scalar> loaded = make_network<Scalar>(Builder(construction));
     refuse_unknown_tensors(checkpoint, construction);
     layout->set_model(config.generation, model_fingerprint(checkpoint, construction));
     const bool is_limited = config.generation == Generation::v1 || config.generation == Generation::v7b;
@@ -167,7 +162,7 @@ struct BasicModel<Scalar>::Data {
   Config config;
   std::shared_ptr<StateLayout> layout = std::make_shared<StateLayout>();
   Index n_read = -1;  // offset in the State, of models with an n_ctx: see position()
-  AnyNetwork<Scalar> network;
+  Network<Scalar> network;
 };
 
 /// The rows of one pass, gathered from the sequences of a batch.
@@ -196,12 +191,6 @@ const Config& BasicModel<Scalar>::config() const noexcept {
 template <class Scalar>
 BasicState<Scalar> BasicModel<Scalar>::new_state() const {
   return BasicState<Scalar>(data_->layout);
-}
-
-template <class Scalar>
-template <class Function>
-void BasicModel<Scalar>::visit(Function&& function) const {
-  std::visit(std::forward<Function>(function), data_->network);
 }
 
 template <class Scalar>
@@ -260,12 +249,11 @@ void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Worksp
   const MatrixView<Scalar> x = matrix(config().n_embd), v_first = matrix(has_v_first() ? config().n_att : 0);
   const std::span<const Segment<Scalar>> segments(pass.segments, static_cast<std::size_t>(pass.n_segments));
   const std::span<const Token> tokens(pass.tokens, static_cast<std::size_t>(pass.n_rows));
-  visit([&](const auto& network) {
-    const Batch<Scalar> batch{segments, workspace, v_first, tokens, &network.embedding()};
-    network.embedding().apply(tokens, x, workspace);
-    network.apply_layers(0, config().n_layer, x, batch);
-    network.apply_head(x, {pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted)}, logits, batch);
-  });
+  const Network<Scalar>& network = data_->network;
+  const Batch<Scalar> batch{segments, workspace, v_first, tokens, &network.embedding()};
+  network.embedding().apply(tokens, x, workspace);
+  network.apply_layers(0, config().n_layer, x, batch);
+  network.apply_head(x, {pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted)}, logits, batch);
   for (const Segment<Scalar>& segment : segments) advance(segment);
 }
 
@@ -276,9 +264,7 @@ BasicActivations<Scalar> BasicModel<Scalar>::embed(std::span<const Token> tokens
   BasicActivations<Scalar> rows{{tokens.begin(), tokens.end()},
                                 Buffer<Scalar>(n * config().n_embd),
                                 Buffer<Scalar>(has_v_first() ? n * config().n_att : 0)};
-  visit([&](const auto& network) {
-    network.embedding().apply(tokens, {rows.x.data(), n, config().n_embd}, workspace);
-  });
+  data_->network.embedding().apply(tokens, {rows.x.data(), n, config().n_embd}, workspace);
   return rows;
 }
 
@@ -294,10 +280,8 @@ void BasicModel<Scalar>::apply_layers(Index first, Index last, BasicActivations<
   const auto n = static_cast<Index>(rows.tokens.size());
   const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
   const MatrixView<Scalar> v_first{rows.v_first.data(), n, has_v_first() ? config().n_att : 0};
-  visit([&](const auto& network) {
-    const Batch<Scalar> batch{std::span(&segment, 1), workspace, v_first, rows.tokens, &network.embedding()};
-    network.apply_layers(first, last, {rows.x.data(), n, config().n_embd}, batch);
-  });
+  const Batch<Scalar> batch{std::span(&segment, 1), workspace, v_first, rows.tokens, &data_->network.embedding()};
+  data_->network.apply_layers(first, last, {rows.x.data(), n, config().n_embd}, batch);
 }
 
 template <class Scalar>
@@ -313,9 +297,7 @@ MatrixView<const Scalar> BasicModel<Scalar>::apply_head(const BasicActivations<S
   std::iota(wanted_rows.begin(), wanted_rows.end(), n - n_wanted);
   const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
   const Batch<Scalar> batch{std::span(&segment, 1), workspace, {}, rows.tokens};
-  visit([&](const auto& network) {
-    network.apply_head({rows.x.data(), n, config().n_embd}, wanted_rows, logits, batch);
-  });
+  data_->network.apply_head({rows.x.data(), n, config().n_embd}, wanted_rows, logits, batch);
   advance(segment);
   return logits;
 }

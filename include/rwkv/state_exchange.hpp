@@ -28,11 +28,12 @@ struct StateSource {
   std::string tensor;
 };
 
-[[noreturn]] inline void refuse_state_tensor(const StateSource& source, std::string expected, std::string found) {
+[[noreturn]] inline void refuse_state_tensor(const StateSource& source, std::string_view expected,
+                                             std::string_view found) {
   throw ModelError({.path = source.path,
                     .item = tensor_item(source.tensor),
-                    .expected = std::move(expected),
-                    .found = std::move(found),
+                    .expected = expected,
+                    .found = found,
                     .hint = "Is this the State of another model?"});
 }
 

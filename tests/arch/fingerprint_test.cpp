@@ -3,8 +3,8 @@
 
 #include <set>
 
-#include "rwkv/arch/generations.hpp"
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/io/safetensors.hpp"
 #include "rwkv/load.hpp"
 #include "support/support.hpp"

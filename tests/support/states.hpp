@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "rwkv/arch/generations.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/state.hpp"
 
 namespace rwkv_test {

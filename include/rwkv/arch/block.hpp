@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: MIT
-// The residual block that all generations share.
+// What a layer is, and the residual block that all generations share.
 #pragma once
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
-#include <variant>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/nn/norm.hpp"
 #include "rwkv/nn/rows.hpp"
 
 RWKV_NAMESPACE_BEGIN
+
+/// A layer of any generation.
+/// All methods are const; share one between threads, give each its own State and Workspace.
+template <class Scalar>
+class Layer {
+public:
+  virtual ~Layer() = default;
+
+  /// x is [T, C], the residual stream; it is updated in place, and so are the States of the batch.
+  virtual void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const = 0;
+};
 
 namespace detail {
 
@@ -36,9 +47,8 @@ void add_mixed(MatrixView<Scalar> x, const LayerNorm<Scalar>& norm, bool goes_on
 ///
 /// Mixer is a TimeMix in all blocks but the first of `ffnPre` models, where it is a second ChannelMix. A mixer is made
 /// from a Builder and has `apply(x, y, batch) const` for x and y [T, C].
-/// All methods are const; share one between threads, give each its own State and Workspace.
 template <class Scalar, class Mixer, class ChannelMix>
-class Block {
+class Block final : public Layer<Scalar> {
 public:
   /// Takes ln1.weight, ..., those of the mixer ("att.key.weight", ...), and those of the channel mix ("ffn.", ...).
   explicit Block(const Builder& build, std::string_view mixer = "att.", std::string_view channel_mix = "ffn.")
@@ -48,14 +58,12 @@ public:
         ln2_(build.layer_norm<Scalar>("ln2", build.config().n_embd)),
         channel_mix_(build.at(channel_mix)) {}
 
-  /// x is [T, C], the residual stream; it is updated in place, and so are the States of the batch.
-  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
+  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const override {
     apply(x, batch, [] {});
   }
 
   /// The same with something done between the two: the way of RWKV-7b.
-  template <class Function>
-  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch, Function&& between) const {
+  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch, FunctionRef<void()> between) const {
     const auto add = [&](const LayerNorm<Scalar>& norm, const auto& mixer) {
       const auto mix = [&](MatrixView<const Scalar> from, MatrixView<Scalar> to) { mixer.apply(from, to, batch); };
       detail::add_mixed<Scalar>(x, norm, goes_on_from_normalised_, batch.workspace, mix);
@@ -71,30 +79,6 @@ private:
   Mixer mixer_;
   LayerNorm<Scalar> ln2_;
   ChannelMix channel_mix_;
-};
-
-/// A Block whose mixer is a TimeMix, or in layer 0 of `ffnPre` models a ChannelMix.
-template <class Scalar, class TimeMix, class ChannelMix>
-class LayerWithFfnPre {
-public:
-  explicit LayerWithFfnPre(const Builder& build) : block_(make(build)) {}
-
-  /// As Block::apply.
-  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    std::visit([&](const auto& block) { block.apply(x, batch); }, block_);
-  }
-
-private:
-  using Usual = Block<Scalar, TimeMix, ChannelMix>;
-  using FfnPre = Block<Scalar, ChannelMix, ChannelMix>;
-
-  static std::variant<Usual, FfnPre> make(const Builder& build) {
-    using Either = std::variant<Usual, FfnPre>;
-    if (build.layer() == 0 && build.config().has_ffn_pre) return Either(std::in_place_type<FfnPre>, build, "ffnPre.");
-    return Either(std::in_place_type<Usual>, build);
-  }
-
-  std::variant<Usual, FfnPre> block_;
 };
 
 RWKV_NAMESPACE_END

@@ -201,7 +201,7 @@ private:
       throw ModelError({.path = construction_->checkpoint->path(),
                         .item = tensor_item(full),
                         .expected = "real numbers",
-                        .found = std::string(rwkv::name(tensor.dtype))});
+                        .found = rwkv::name(tensor.dtype)});
     }
     return &tensor;
   }

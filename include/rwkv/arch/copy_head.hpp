@@ -6,9 +6,9 @@
 #include <span>
 #include <string>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/nn/linear.hpp"
-#include "rwkv/nn/rows.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

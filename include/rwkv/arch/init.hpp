@@ -11,7 +11,7 @@
 
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/detect.hpp"
-#include "rwkv/arch/generations.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/core/eigen.hpp"
 #include "rwkv/core/random.hpp"
 #include "rwkv/io/checkpoint.hpp"

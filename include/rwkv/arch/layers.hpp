@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The layers of all generations from RWKV-2 on as one type.
+// Which layers a generation has.
 #pragma once
 
 #include <memory>
-#include <variant>
-#include <vector>
 
+#include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
+#include "rwkv/arch/v1.hpp"
 #include "rwkv/arch/v2.hpp"
 #include "rwkv/arch/v4.hpp"
 #include "rwkv/arch/v5.hpp"
@@ -19,40 +19,29 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// The layers of a model, made where they stay.
-template <class Layer>
-using Layers = std::vector<std::unique_ptr<const Layer>>;
-
+/// Layer number build.layer() of a model. Throws ModelError naming the tensor if one is missing or has the wrong shape.
 template <class Scalar>
-using AnyLayers = std::variant<Layers<v2::Layer<Scalar>>, Layers<v4::Layer<Scalar>>, Layers<v5::Layer<Scalar>>,
-                               Layers<v6::Layer<Scalar>>, Layers<v7::Layer<Scalar>>, Layers<v7a::Layer<Scalar>>,
-                               Layers<v7b::Layer<Scalar>>, Layers<v8_rc00::Layer<Scalar>>>;
-
-template <class Layer>
-[[nodiscard]] Layers<Layer> make_layers_of(const Builder& build) {
-  Layers<Layer> layers;
-  for (Index i = 0; i < build.config().n_layer; ++i) layers.push_back(std::make_unique<const Layer>(build.layer(i)));
-  return layers;
-}
-
-/// Throws ModelError naming the tensor if one is missing or has the wrong shape.
-template <class Scalar>
-[[nodiscard]] AnyLayers<Scalar> make_layers(const Builder& build) {
+[[nodiscard]] std::unique_ptr<const Layer<Scalar>> make_layer(const Builder& build) {
+  if (build.config().has_ffn_pre && build.layer() == 0) {  // RWKV-2 to 4
+    using v4::ChannelMix;
+    return std::make_unique<const Block<Scalar, ChannelMix<Scalar>, ChannelMix<Scalar>>>(build, "ffnPre.");
+  }
   switch (build.config().generation) {
+    case Generation::v1: return std::make_unique<const v1::Block<Scalar>>(build, "attn.", "mlp.");
     case Generation::v2:
-    case Generation::v3: return make_layers_of<v2::Layer<Scalar>>(build);
-    case Generation::v4: return make_layers_of<v4::Layer<Scalar>>(build);
+    case Generation::v3: return std::make_unique<const v2::Block<Scalar>>(build);
+    case Generation::v4: return std::make_unique<const v4::Block<Scalar>>(build);
     case Generation::v5_0:
     case Generation::v5_1:
-    case Generation::v5_2: return make_layers_of<v5::Layer<Scalar>>(build);
+    case Generation::v5_2: return std::make_unique<const v5::Block<Scalar>>(build);
     case Generation::v6:
     case Generation::v6a:
     case Generation::v6b:
-    case Generation::v6c: return make_layers_of<v6::Layer<Scalar>>(build);
-    case Generation::v7a: return make_layers_of<v7a::Layer<Scalar>>(build);
-    case Generation::v7b: return make_layers_of<v7b::Layer<Scalar>>(build);
-    case Generation::v8_rc00: return make_layers_of<v8_rc00::Layer<Scalar>>(build);
-    default: return make_layers_of<v7::Layer<Scalar>>(build);
+    case Generation::v6c: return std::make_unique<const v6::Block<Scalar>>(build);
+    case Generation::v7a: return std::make_unique<const v7a::Block<Scalar>>(build);
+    case Generation::v7b: return std::make_unique<const v7b::Layer<Scalar>>(build);
+    case Generation::v8_rc00: return std::make_unique<const v8_rc00::Block<Scalar>>(build);
+    default: return std::make_unique<const v7::Block<Scalar>>(build);
   }
 }
 

@@ -12,8 +12,8 @@
 #include <string_view>
 
 #include "rwkv/arch/config.hpp"
-#include "rwkv/arch/generations.hpp"
 #include "rwkv/arch/init.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/random.hpp"
 #include "rwkv/io/checkpoint.hpp"
@@ -25,7 +25,7 @@ RWKV_NAMESPACE_BEGIN
 /// Throws ArgumentError for other dtypes.
 [[nodiscard]] inline Checkpoint synthetic(const Config& config, DType dtype, std::uint64_t seed) {
   if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::bf16) {
-    throw ArgumentError({.item = "synthetic model", .expected = "f32, f16 or bf16", .found = std::string(name(dtype))});
+    throw ArgumentError({.item = "synthetic model", .expected = "f32, f16 or bf16", .found = name(dtype)});
   }
   Random random(seed);
   Checkpoint checkpoint("a synthetic model");

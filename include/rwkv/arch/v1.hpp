@@ -5,15 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
-#include <optional>
-#include <span>
-#include <vector>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
-#include "rwkv/arch/copy_head.hpp"
-#include "rwkv/arch/embedding.hpp"
 #include "rwkv/nn/linear.hpp"
 #include "rwkv/nn/norm.hpp"
 #include "rwkv/nn/rows.hpp"
@@ -174,55 +169,8 @@ private:
   Index xx_;  // offset in the State
 };
 
-/// x = tok_emb[token]; x = layer(x) for every layer; y = LN_f(x); logits_t = (time_out_t y_t) head^T, to which the copy
-/// head adds what it makes of y. Models from before the second release have neither time_out nor a copy head.
-///
-/// All methods are const; share one between threads.
 template <class Scalar>
-class Network {
-public:
-  /// Throws ModelError naming the tensor if one is missing or has the wrong shape.
-  explicit Network(const Builder& build) : embedding_(build) {
-    const Config& config = build.config();
-    for (Index i = 0; i < config.n_layer; ++i) {
-      layers_.push_back(std::make_unique<const Layer>(build.layer(i), "attn.", "mlp."));
-    }
-    ln_f_ = build.layer_norm<Scalar>("ln_f", config.n_embd);
-    head_ = build.matrix("head.weight", config.n_vocab, config.n_embd);
-    if (config.has_time_out) time_out_ = build.vector<Scalar>("time_out", {1, config.n_ctx, 1});
-    if (config.n_copy > 0) copy_head_.emplace(build);
-  }
-
-  [[nodiscard]] const Embedding<Scalar>& embedding() const noexcept { return embedding_; }
-
-  /// As Network::apply_layers of the later generations.
-  void apply_layers(Index first, Index last, MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
-    for (Index i = first; i < last; ++i) layers_[static_cast<std::size_t>(i)]->apply(x, batch);
-  }
-
-  /// As Network::apply_head of the later generations.
-  void apply_head(MatrixView<const Scalar> x, std::span<const Index> wanted, MatrixView<Scalar> logits,
-                  const Batch<Scalar>& batch) const {
-    Workspace::Frame frame(batch.workspace);
-    const auto y = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
-    const auto scaled = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
-    ln_f_.apply(x, y, batch.workspace);
-    std::copy_n(y.data, y.size(), scaled.data);
-    if (time_out_.size() > 0) scale_by_position(scaled, time_out_, batch);
-    head_.template apply<Scalar>(gather_rows<Scalar>(scaled, wanted, frame), logits, batch.workspace);
-    if (copy_head_) copy_head_->apply(y, wanted, logits, batch);
-  }
-
-private:
-  using Layer = Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
-
-  Embedding<Scalar> embedding_;
-  std::vector<std::unique_ptr<const Layer>> layers_;
-  LayerNorm<Scalar> ln_f_;
-  Linear head_;
-  Buffer<Scalar> time_out_;  // a factor for each position; empty if there is none
-  std::optional<CopyHead<Scalar>> copy_head_;
-};
+using Block = rwkv::Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v1
 RWKV_NAMESPACE_END

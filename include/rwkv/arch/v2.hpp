@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/v4.hpp"
-#include "rwkv/nn/rows.hpp"
 
 RWKV_NAMESPACE_BEGIN
 namespace v2 {
@@ -72,9 +72,14 @@ private:
   Index aa_, bb_;         // offsets in the State
 };
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = LayerWithFfnPre<Scalar, v4::TimeMix<Scalar, Wkv<Scalar>>, v4::ChannelMix<Scalar>>;
+using TimeMix = v4::TimeMix<Scalar, Wkv<Scalar>>;
+
+/// As in RWKV-4.
+using v4::ChannelMix;
+
+template <class Scalar>
+using Block = rwkv::Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v2
 RWKV_NAMESPACE_END

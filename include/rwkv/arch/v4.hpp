@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/wkv4.hpp"
@@ -137,9 +138,8 @@ private:
   Index xx_;  // offset in the State
 };
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = LayerWithFfnPre<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
+using Block = rwkv::Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v4
 RWKV_NAMESPACE_END

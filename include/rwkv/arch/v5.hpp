@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/v4.hpp"
@@ -101,9 +102,8 @@ private:
 /// As in RWKV-4.
 using v4::ChannelMix;
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
+using Block = rwkv::Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v5
 RWKV_NAMESPACE_END

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/v4.hpp"
@@ -184,9 +185,8 @@ private:
 /// As in RWKV-4, but for the names of the mixes.
 using v4::ChannelMix;
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
+using Block = rwkv::Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v6
 RWKV_NAMESPACE_END

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/wkv7.hpp"
@@ -208,9 +209,8 @@ private:
   Index xx_;  // offset in the State
 };
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
+using Block = rwkv::Block<Scalar, TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v7
 RWKV_NAMESPACE_END

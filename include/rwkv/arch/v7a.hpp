@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/embedding.hpp"
@@ -97,9 +98,8 @@ private:
   Buffer<Scalar> s0_;
 };
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = Block<Scalar, v7::TimeMix<Scalar>, ChannelMix<Scalar>>;
+using Block = rwkv::Block<Scalar, v7::TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v7a
 RWKV_NAMESPACE_END

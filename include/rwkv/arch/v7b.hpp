@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/v7.hpp"
@@ -167,13 +168,11 @@ private:
 
 /// As in RWKV-7a, and x += attention(x) with the x that enters the layer, after the time mixing.
 template <class Scalar>
-class Layer {
+class Layer final : public rwkv::Layer<Scalar> {
 public:
-  /// Layer number build.layer() of a model.
   explicit Layer(const Builder& build) : attention_(build.at("qkv.")), block_(build) {}
 
-  /// As Block::apply.
-  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const {
+  void apply(MatrixView<Scalar> x, const Batch<Scalar>& batch) const override {
     Workspace& workspace = batch.workspace;
     Workspace::Frame frame(workspace);
     const auto y = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
@@ -186,7 +185,7 @@ public:
 
 private:
   Attention<Scalar> attention_;
-  v7a::Layer<Scalar> block_;
+  v7a::Block<Scalar> block_;
 };
 
 }  // namespace v7b

@@ -2,6 +2,7 @@
 // The layers of RWKV-8 release candidate 00 ("Heron"): RWKV-v7/rwkv_v8_rc00_demo.py (BlinkDL/RWKV-LM).
 #pragma once
 
+#include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/block.hpp"
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/v7.hpp"
@@ -37,9 +38,8 @@ private:
   TensorView enn_;
 };
 
-/// Layer number build.layer() of a model.
 template <class Scalar>
-using Layer = Block<Scalar, v7::TimeMix<Scalar>, ChannelMix<Scalar>>;
+using Block = rwkv::Block<Scalar, v7::TimeMix<Scalar>, ChannelMix<Scalar>>;
 
 }  // namespace v8_rc00
 RWKV_NAMESPACE_END

@@ -2,6 +2,7 @@
 // What the library throws: five kinds of error, each telling where, what, expected, found, hint.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
@@ -13,13 +14,14 @@
 RWKV_NAMESPACE_BEGIN
 
 /// The parts of an error, for programs that show them in their own way. Empty parts are left out of the message.
+/// Views: of an Error, they live as long as it.
 struct ErrorDetails {
-  std::string path = {};      ///< the file, or empty
-  std::string item = {};      ///< what in it: "tensor 'emb.weight'", "opcode 0xff at byte 12", "line 3"
-  std::string problem = {};   ///< what is wrong, as a clause: "the file is truncated"
-  std::string expected = {};  ///< what should stand there
-  std::string found = {};     ///< what stands there
-  std::string hint = {};      ///< what to do about it, as a sentence
+  std::string_view path = {};      ///< the file, or empty
+  std::string_view item = {};      ///< what in it: "tensor 'emb.weight'", "opcode 0xff at byte 12", "line 3"
+  std::string_view problem = {};   ///< what is wrong, as a clause: "the file is truncated"
+  std::string_view expected = {};  ///< what should stand there
+  std::string_view found = {};     ///< what stands there
+  std::string_view hint = {};      ///< what to do about it, as a sentence
 };
 
 /// Control characters as \xNN, so that a hostile name cannot fake output or break a line.
@@ -59,8 +61,8 @@ struct ErrorDetails {
   append("", printable(details.path));
   append(": ", details.item);
   append(": ", details.problem);
-  if (!details.expected.empty()) append(": ", "expected " + details.expected);
-  if (!details.found.empty()) append(details.expected.empty() ? ": " : ", ", "found " + details.found);
+  if (!details.expected.empty()) append(": ", "expected " + std::string(details.expected));
+  if (!details.found.empty()) append(details.expected.empty() ? ": " : ", ", "found " + std::string(details.found));
   append(". ", details.hint);
   return text;
 }
@@ -68,12 +70,20 @@ struct ErrorDetails {
 /// The base of everything the library throws on purpose. `what()` is one line.
 class Error : public std::runtime_error {
 public:
-  explicit Error(ErrorDetails details) : std::runtime_error(message(details)), details_(std::move(details)) {}
-  [[nodiscard]] const ErrorDetails& details() const noexcept { return details_; }
+  explicit Error(const ErrorDetails& details);
+  [[nodiscard]] ErrorDetails details() const noexcept {
+    return {parts_[0], parts_[1], parts_[2], parts_[3], parts_[4], parts_[5]};
+  }
 
 private:
-  ErrorDetails details_;
+  std::array<std::string, 6> parts_;
 };
+
+// Errors are made in a hundred places: not inlined, for size and compile time.
+__attribute__((noinline, cold)) inline Error::Error(const ErrorDetails& details)
+    : std::runtime_error(message(details)), parts_{std::string(details.path),    std::string(details.item),
+                                                   std::string(details.problem), std::string(details.expected),
+                                                   std::string(details.found),   std::string(details.hint)} {}
 
 /// The operating system refused: no such file, no permission, disk full.
 class IoError : public Error {

@@ -188,7 +188,7 @@ namespace detail {
 template <class Scalar>
 [[nodiscard]] Buffer<Scalar> read_all(const TensorView& tensor) {
   if (!info(tensor.dtype).is_real) {
-    throw ArgumentError({.expected = "a tensor of real numbers", .found = std::string(name(tensor.dtype))});
+    throw ArgumentError({.expected = "a tensor of real numbers", .found = name(tensor.dtype)});
   }
   Buffer<Scalar> values(tensor.n_elements());
   for (Index i = 0; i < values.size(); ++i) values[i] = read_element<Scalar>(tensor.dtype, tensor.data, i);

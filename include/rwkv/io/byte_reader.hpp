@@ -38,8 +38,8 @@ public:
   /// The next n bytes. Throws FormatError if there are fewer; n may be anything a file can say.
   std::span<const std::byte> take(std::uint64_t n) {
     if (n > rest().size()) {
-      throw FormatError({.path = std::string(path_),
-                         .item = std::string(item_),
+      throw FormatError({.path = path_,
+                         .item = item_,
                          .problem = "ends too early, at byte " + std::to_string(bytes_.size()),
                          .expected = std::to_string(n) + " more bytes at byte " + std::to_string(position_),
                          .found = std::to_string(rest().size()),

@@ -84,10 +84,11 @@ namespace detail {
 }
 
 /// What `torch.save(module)` writes, where that is not wanted or cannot be used.
-[[noreturn]] inline void refuse_pickled_module(std::string_view path, const PickleClass& type, std::string problem) {
+[[noreturn]] inline void refuse_pickled_module(std::string_view path, const PickleClass& type,
+                                               std::string_view problem) {
   throw UnsupportedError(
-      {.path = std::string(path),
-       .problem = "holds a whole pickled module, an object of class " + class_in_quotes(type) + std::move(problem),
+      {.path = path,
+       .problem = "holds a whole pickled module, an object of class " + class_in_quotes(type) + std::string(problem),
        .expected = "a dictionary of tensors",
        .hint = "Load it where its class is known and save model.state_dict() instead."});
 }
@@ -166,13 +167,13 @@ private:
     }
   }
 
-  [[noreturn]] void fail(std::string problem, std::string expected = {}, std::string found = {},
-                         std::string hint = {}) const {
+  [[noreturn]] void fail(std::string_view problem, std::string_view expected = {}, std::string_view found = {},
+                         std::string_view hint = {}) const {
     constexpr char hex[] = "0123456789abcdef";
     const char code[] = {'0', 'x', hex[opcode_ >> 4], hex[opcode_ & 15], '\0'};
-    throw FormatError({std::string(input_.path()),
+    throw FormatError({input_.path(),
                        std::string(input_.item()) + ": opcode " + code + " at byte " + std::to_string(opcode_position_),
-                       std::move(problem), std::move(expected), std::move(found), std::move(hint)});
+                       problem, expected, found, hint});
   }
 
   /// Values are few bytes in the file and many in memory, so their number is limited.

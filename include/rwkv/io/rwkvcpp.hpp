@@ -48,9 +48,8 @@ struct RwkvCppHeader {
 };
 
 [[nodiscard]] inline RwkvCppHeader read_rwkvcpp_header(ByteReader& reader) {
-  const auto fail = [&reader](std::string problem, std::string expected, std::int32_t found) {
-    throw FormatError({std::string(reader.path()), std::string(reader.item()), std::move(problem), std::move(expected),
-                       std::to_string(found), ""});
+  const auto fail = [&reader](std::string_view problem, std::string_view expected, std::int32_t found) {
+    throw FormatError({reader.path(), reader.item(), problem, expected, std::to_string(found), ""});
   };
   if (reader.read<std::uint32_t>() != 0x67676d66) fail("wrong magic number", "", 0);
   const auto version = reader.read<std::int32_t>();
@@ -65,8 +64,8 @@ struct RwkvCppHeader {
   const RwkvCppType* const type = find_rwkvcpp_type(type_number);
   if (type == nullptr) fail("unknown or removed data type", "", type_number);
   if (version == 100 && !type->dtype) {
-    throw UnsupportedError({.path = std::string(reader.path()),
-                            .item = std::string(reader.item()),
+    throw UnsupportedError({.path = reader.path(),
+                            .item = reader.item(),
                             .problem = std::string(type->name) + " blocks of version 100 had another layout",
                             .hint = "Quantise the original file again."});
   }
@@ -76,8 +75,9 @@ struct RwkvCppHeader {
 /// The next tensor: dim_count, key_length, data_type, dims (fastest first), key, data, without alignment.
 inline void read_rwkvcpp_tensor(ByteReader& reader, const std::shared_ptr<const MappedFile>& file,
                                 Checkpoint& checkpoint) {
-  const auto fail = [&](std::string item, std::string problem, std::string expected, std::string found) {
-    throw FormatError({file->path(), std::move(item), std::move(problem), std::move(expected), std::move(found), ""});
+  const auto fail = [&](std::string_view item, std::string_view problem, std::string_view expected,
+                        std::string_view found) {
+    throw FormatError({file->path(), item, problem, expected, found});
   };
   const std::size_t position = reader.position();
   const auto rank = reader.read<std::int32_t>();
@@ -114,10 +114,9 @@ inline void read_rwkvcpp_tensor(ByteReader& reader, const std::shared_ptr<const 
 
 /// Throws FormatError if the header does not describe the tensors.
 inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& checkpoint) {
-  const auto fail = [&checkpoint](std::string_view name, std::string problem, std::string expected = {},
-                                  std::string found = {}) {
-    throw FormatError(
-        {checkpoint.path(), tensor_item(name), std::move(problem), std::move(expected), std::move(found), ""});
+  const auto fail = [&checkpoint](std::string_view name, std::string_view problem, std::string_view expected = {},
+                                  std::string_view found = {}) {
+    throw FormatError({checkpoint.path(), tensor_item(name), problem, expected, found});
   };
   const TensorView* const embedding = checkpoint.find("emb.weight");
   if (embedding == nullptr) return fail("emb.weight", "is missing");

@@ -114,7 +114,7 @@ private:
       if (value < range.low || value > range.high) {
         throw FormatError({.path = stored_.path(),
                            .item = tensor_item(name),
-                           .expected = std::string(range.meaning),
+                           .expected = range.meaning,
                            .found = value < range.low ? "a smaller number" : "a larger number"});
       }
       value = inverse(value);

@@ -72,9 +72,8 @@ inline constexpr std::pair<std::string_view, DType> safetensors_dtypes[] = {
 /// The tensor of an entry. Throws FormatError unless it lies in the data and its shape takes exactly its bytes.
 [[nodiscard]] inline TensorView make_safetensors_view(const std::shared_ptr<const MappedFile>& file,
                                                       const SafetensorsEntry& entry, std::span<const std::byte> data) {
-  const auto fail = [&](std::string problem, std::string expected, std::string found) {
-    throw FormatError(
-        {file->path(), tensor_item(entry.name), std::move(problem), std::move(expected), std::move(found), ""});
+  const auto fail = [&](std::string_view problem, std::string_view expected, std::string_view found) {
+    throw FormatError({file->path(), tensor_item(entry.name), problem, expected, found});
   };
   const DType dtype = parse_safetensors_dtype(file->path(), entry);
   const std::uint64_t begin = entry.offsets[0], end = entry.offsets[1];

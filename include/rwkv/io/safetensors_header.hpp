@@ -128,11 +128,11 @@ private:
     fail("the key " + in_quotes(key) + " is unknown");
   }
 
-  [[noreturn]] void fail(std::string problem) const {
+  [[noreturn]] void fail(std::string_view problem) const {
     const bool is_in_entry = depth_ > 0 && !is_metadata_ && !header_.entries.empty();
     throw FormatError({.path = path_,
                        .item = is_in_entry ? tensor_item(header_.entries.back().name) : "safetensors header",
-                       .problem = std::move(problem)});
+                       .problem = problem});
   }
 
   const std::string& path_;

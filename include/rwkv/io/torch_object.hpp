@@ -67,7 +67,7 @@ private:
     for (std::size_t i = 0; i < items.size(); ++i) {
       const PickleCall* const call = tensor_call(items[i]);
       if (call == nullptr) {
-        throw FormatError({.path = std::string(path_),
+        throw FormatError({.path = path_,
                            .item = "entry " + std::to_string(i) + " of the pickled list",
                            .expected = "a tensor",
                            .found = kind(items[i]),
@@ -219,15 +219,13 @@ private:
     return "an object of class " + class_in_quotes(*graph_.get<PickleClass>(object->type));
   }
 
-  [[noreturn]] void refuse_top(std::string found) const {
-    throw FormatError({.path = std::string(path_),
-                       .item = "the pickled object",
-                       .expected = "a dictionary or a list of tensors",
-                       .found = std::move(found)});
+  [[noreturn]] void refuse_top(std::string_view found) const {
+    throw FormatError(
+        {.path = path_, .item = "the pickled object", .expected = "a dictionary or a list of tensors", .found = found});
   }
 
-  [[noreturn]] void fail(std::string item, std::string problem) const {
-    throw FormatError({.path = std::string(path_), .item = std::move(item), .problem = std::move(problem)});
+  [[noreturn]] void fail(std::string_view item, std::string_view problem) const {
+    throw FormatError({.path = path_, .item = item, .problem = problem});
   }
 
   std::string_view path_;

@@ -78,11 +78,11 @@ struct TorchStorage {
 /// storage, UnsupportedError for views of legacy files.
 [[nodiscard]] inline TorchStorage parse_torch_storage(const std::string& path, std::string_view name,
                                                       const PickleGraph& graph, const PicklePersistent& persistent) {
-  const auto fail = [&](std::string expected) {
+  const auto fail = [&](std::string_view expected) {
     throw FormatError({.path = path,
                        .item = name.empty() ? "a storage" : tensor_item(name),
                        .problem = "malformed persistent id",
-                       .expected = std::move(expected)});
+                       .expected = expected});
   };
   const auto* const id = graph.get<PickleTuple>(persistent.id);
   if (id == nullptr || id->items.size() < 5 || id->items.size() > 6) fail("a tuple of 5 or 6 values");
@@ -213,10 +213,9 @@ private:
     justified_bytes_ += n_bytes;
   }
 
-  [[noreturn]] void fail(std::string_view name, std::string problem, std::string expected = {},
-                         std::string found = {}) const {
-    throw FormatError(
-        {file_->path(), tensor_item(name), std::move(problem), std::move(expected), std::move(found), ""});
+  [[noreturn]] void fail(std::string_view name, std::string_view problem, std::string_view expected = {},
+                         std::string_view found = {}) const {
+    throw FormatError({file_->path(), tensor_item(name), problem, expected, found});
   }
 
   std::shared_ptr<const MappedFile> file_;

@@ -97,9 +97,9 @@ private:
 
   [[nodiscard]] static std::string item(const ZipEntry& entry) { return "zip entry " + in_quotes(entry.name); }
 
-  [[noreturn]] void fail(std::string item, std::string problem, std::string expected = {},
-                         std::string found = {}) const {
-    throw FormatError({path_, std::move(item), std::move(problem), std::move(expected), std::move(found), ""});
+  [[noreturn]] void fail(std::string_view item, std::string_view problem, std::string_view expected = {},
+                         std::string_view found = {}) const {
+    throw FormatError({path_, item, problem, expected, found});
   }
 
   /// A reader of the record at that offset, behind its signature.

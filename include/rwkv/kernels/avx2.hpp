@@ -21,12 +21,15 @@ using Scalar = float;
 
 struct Lanes {
   static constexpr Index count = 8;
-  static constexpr Index gemm_rows = 6;  // 6 x 2 sums, 2 activations, 1 weight: 15 of 16 registers
+  static constexpr Index gemm_rows = 6;   // 6 x 2 sums, 2 activations, 1 weight: 15 of 16 registers
   static constexpr int tile_vectors = 2;  // 4 x 2 sums, 2 of a row, 1 factor: 11 of 16 registers
   __m256 values;
 
   RWKV_INLINE static Lanes set(float value) noexcept { return {_mm256_set1_ps(value)}; }
   RWKV_INLINE static Lanes load(const float* from) noexcept { return {_mm256_loadu_ps(from)}; }
+  RWKV_INLINE static Lanes load_first(const float* from, Index n) noexcept {
+    return n < count ? Lanes{_mm256_maskload_ps(from, first_lanes(n))} : load(from);
+  }
   RWKV_INLINE static Lanes load_f32(const std::byte* from) noexcept {
     return {_mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)))};
   }
@@ -59,6 +62,9 @@ struct Lanes {
     return {_mm256_mul_ps(a.values, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))};
   }
   RWKV_INLINE void store(float* to) const noexcept { _mm256_storeu_ps(to, values); }
+  RWKV_INLINE void store_first(float* to, Index n) const noexcept {
+    n < count ? _mm256_maskstore_ps(to, first_lanes(n), values) : store(to);
+  }
   RWKV_INLINE float total() const noexcept {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -72,6 +78,9 @@ struct Lanes {
   }
 
 private:
+  RWKV_INLINE static __m256i first_lanes(Index n) noexcept {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
   RWKV_INLINE static __m128i load_128(const std::byte* from) noexcept {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   }

@@ -31,6 +31,9 @@ struct Lanes {
 
   RWKV_INLINE static Lanes set(float value) noexcept { return {_mm512_set1_ps(value)}; }
   RWKV_INLINE static Lanes load(const float* from) noexcept { return {_mm512_loadu_ps(from)}; }
+  RWKV_INLINE static Lanes load_first(const float* from, Index n) noexcept {
+    return {_mm512_maskz_loadu_ps(first_lanes(n), from)};
+  }
   RWKV_INLINE static Lanes load_f32(const std::byte* from) noexcept {
     return {_mm512_castsi512_ps(_mm512_loadu_si512(from))};
   }
@@ -70,6 +73,7 @@ struct Lanes {
     return {_mm512_maskz_scalef_ps(every_lane, a.values, n.values)};
   }
   RWKV_INLINE void store(float* to) const noexcept { _mm512_storeu_ps(to, values); }
+  RWKV_INLINE void store_first(float* to, Index n) const noexcept { _mm512_mask_storeu_ps(to, first_lanes(n), values); }
   RWKV_INLINE float total() const noexcept {
     const __m256 eight = halves_added();
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -84,6 +88,9 @@ struct Lanes {
   }
 
 private:
+  RWKV_INLINE static __mmask16 first_lanes(Index n) noexcept {
+    return n < count ? static_cast<__mmask16>((1u << n) - 1) : every_lane;
+  }
   RWKV_INLINE __m256 halves_added() const noexcept {
     return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, values, 0), _mm512_maskz_extractf32x8_ps(0xff, values, 1));
   }

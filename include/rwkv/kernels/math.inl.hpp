@@ -5,34 +5,22 @@ RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 
 /// The next values of an array of which `left` remain; lanes beyond its end are zero.
-RWKV_INLINE Lanes load(const Scalar* from, Index left) noexcept {
-  if (left >= Lanes::count) return Lanes::load(from);
-  Scalar padded[Lanes::count] = {};
-  for (Index i = 0; i < left; ++i) padded[i] = from[i];
-  return Lanes::load(padded);
-}
-
+RWKV_INLINE Lanes load(const Scalar* from, Index left) noexcept { return Lanes::load_first(from, left); }
 /// Stores the first `left` lanes, or all.
-RWKV_INLINE void store(Lanes lanes, Scalar* to, Index left) noexcept {
-  if (left >= Lanes::count) return lanes.store(to);
-  Scalar padded[Lanes::count];
-  lanes.store(padded);
-  for (Index i = 0; i < left; ++i) to[i] = padded[i];
-}
+RWKV_INLINE void store(Lanes lanes, Scalar* to, Index left) noexcept { lanes.store_first(to, left); }
 
 /// e^x within 2 units in the last place; 0 below -87.3 (instead of subnormals), e^88.02 above 88.02, NaN for NaN.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2, then e^r by the polynomial of Cephes' expf (Moshier), then times 2^n.
 /// In double, where speed is no matter, it is the standard library's.
-template <class AnyLanes>
-RWKV_INLINE AnyLanes exp(AnyLanes x) noexcept {
+RWKV_INLINE Lanes exp(Lanes x) noexcept {
   if constexpr (sizeof(Scalar) == sizeof(double)) {
-    Scalar values[AnyLanes::count];
+    Scalar values[Lanes::count];
     x.store(values);
     for (Scalar& value : values) value = std::exp(value);
-    return AnyLanes::load(values);
+    return Lanes::load(values);
   } else {
-    using L = AnyLanes;
+    using L = Lanes;
     const L clamped = L::min(L::set(88.02f), L::max(L::set(-87.33f), x));
     const L n = L::round(clamped * L::set(1.44269504f));
     const L r = L::fma(n, L::set(2.12194440e-4f), L::fma(n, L::set(-0.693359375f), clamped));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Portable kernels, for float and for double: "registers" are small arrays that a compiler may keep in whatever it has.
+// Portable kernels, for float and for double, in the vectors that GCC and Clang offer on every processor.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -14,69 +13,98 @@ RWKV_NAMESPACE_BEGIN
 namespace kernels {
 
 template <class Scalar>
-struct ArrayLanes {
-  static constexpr Index count = 4;
+struct PortableLanes {
+  static constexpr Index count = 16 / sizeof(Scalar);
   static constexpr Index gemm_rows = 4;
   static constexpr int tile_vectors = 2;  // 4 x 2 sums, 2 of a row, 1 factor: 11 of 16 registers
-  Scalar values[count];
+  template <class T>
+  using Vector __attribute__((vector_size(count * sizeof(T)))) = T;
+  using Integers = Vector<std::int32_t>;
+  Vector<Scalar> values;
 
-#define RWKV_EACH(expression)                                    \
-  ArrayLanes result;                                             \
-  for (int i = 0; i < count; ++i) result.values[i] = expression; \
-  return result
-  static ArrayLanes set(Scalar value) noexcept { RWKV_EACH(value); }
-  static ArrayLanes load(const Scalar* from) noexcept { RWKV_EACH(from[i]); }
-  static ArrayLanes load_f32(const std::byte* from) noexcept { RWKV_EACH(static_cast<Scalar>(read<float>(from, i))); }
-  static ArrayLanes load_f16(const std::byte* from) noexcept {
-    RWKV_EACH(static_cast<Scalar>(f16_to_f32(read<std::uint16_t>(from, i))));
+  static PortableLanes set(Scalar value) noexcept { return {value - Vector<Scalar>{}}; }
+  static PortableLanes load(const Scalar* from) noexcept { return {read<Scalar>(from)}; }
+  /// The first n values, all if there are more; the other lanes are zero.
+  static PortableLanes load_first(const Scalar* from, Index n) noexcept {
+    return n < count ? load_some(from, n) : load(from);
   }
-  static ArrayLanes load_bf16(const std::byte* from) noexcept {
-    RWKV_EACH(static_cast<Scalar>(bf16_to_f32(read<std::uint16_t>(from, i))));
+  static PortableLanes load_f32(const std::byte* from) noexcept { return converted(read<float>(from)); }
+  static PortableLanes load_f16(const std::byte* from) noexcept { return load_each<std::uint16_t>(from, f16_to_f32); }
+  static PortableLanes load_bf16(const std::byte* from) noexcept {
+    return converted(as_floats(__builtin_convertvector(read<std::uint16_t>(from), Integers) << 16));
   }
-  static ArrayLanes load_f64(const std::byte* from) noexcept { RWKV_EACH(static_cast<Scalar>(read<double>(from, i))); }
-  friend ArrayLanes operator+(ArrayLanes a, ArrayLanes b) noexcept { RWKV_EACH(a.values[i] + b.values[i]); }
-  friend ArrayLanes operator-(ArrayLanes a, ArrayLanes b) noexcept { RWKV_EACH(a.values[i] - b.values[i]); }
-  friend ArrayLanes operator*(ArrayLanes a, ArrayLanes b) noexcept { RWKV_EACH(a.values[i] * b.values[i]); }
-  friend ArrayLanes operator/(ArrayLanes a, ArrayLanes b) noexcept { RWKV_EACH(a.values[i] / b.values[i]); }
-  static ArrayLanes fma(ArrayLanes a, ArrayLanes b, ArrayLanes c) noexcept {
-    RWKV_EACH(a.values[i] * b.values[i] + c.values[i]);
+  static PortableLanes load_f64(const std::byte* from) noexcept {
+    // One by one: four doubles are more than a vector that functions may hand over everywhere.
+    return load_each<double>(from, [](double value) { return value; });
+  }
+  friend PortableLanes operator+(PortableLanes a, PortableLanes b) noexcept { return {a.values + b.values}; }
+  friend PortableLanes operator-(PortableLanes a, PortableLanes b) noexcept { return {a.values - b.values}; }
+  friend PortableLanes operator*(PortableLanes a, PortableLanes b) noexcept { return {a.values * b.values}; }
+  friend PortableLanes operator/(PortableLanes a, PortableLanes b) noexcept { return {a.values / b.values}; }
+  static PortableLanes fma(PortableLanes a, PortableLanes b, PortableLanes c) noexcept {
+    return {a.values * b.values + c.values};
   }
   /// The larger; b where a is NaN or b is (as the x86 instruction), so that max(constant, x) keeps the NaN of x.
-  static ArrayLanes max(ArrayLanes a, ArrayLanes b) noexcept {
-    RWKV_EACH(a.values[i] > b.values[i] ? a.values[i] : b.values[i]);
-  }
-  static ArrayLanes min(ArrayLanes a, ArrayLanes b) noexcept {
-    RWKV_EACH(a.values[i] < b.values[i] ? a.values[i] : b.values[i]);
-  }
+  static PortableLanes max(PortableLanes a, PortableLanes b) noexcept { return where_less(b, a, a, b); }
+  static PortableLanes min(PortableLanes a, PortableLanes b) noexcept { return where_less(a, b, a, b); }
   /// a < b ? yes : no
-  static ArrayLanes where_less(ArrayLanes a, ArrayLanes b, ArrayLanes yes, ArrayLanes no) noexcept {
-    RWKV_EACH(a.values[i] < b.values[i] ? yes.values[i] : no.values[i]);
+  static PortableLanes where_less(PortableLanes a, PortableLanes b, PortableLanes yes, PortableLanes no) noexcept {
+    return {a.values < b.values ? yes.values : no.values};
   }
-  static ArrayLanes round(ArrayLanes a) noexcept { RWKV_EACH(std::nearbyint(a.values[i])); }
-  /// a 2^n for integers n in [-126, 127]; NaN if n is, which no integer is
-  static ArrayLanes scale(ArrayLanes a, ArrayLanes n) noexcept {
-    RWKV_EACH(n.values[i] == n.values[i] ? a.values[i] * power_of_two(static_cast<std::int32_t>(n.values[i]))
-                                         : n.values[i]);
+  /// The nearest integer, of two the one further from zero; for |a| < 2^31.
+  static PortableLanes round(PortableLanes a) noexcept {
+    const PortableLanes half = where_less(a, set(0), set(Scalar(-0.5)), set(Scalar(0.5)));
+    return converted(__builtin_convertvector(a.values + half.values, Integers));
   }
-#undef RWKV_EACH
-  void store(Scalar* to) const noexcept {
-    for (int i = 0; i < count; ++i) to[i] = values[i];
+  /// a 2^n for integers n in [-126, 127]
+  static PortableLanes scale(PortableLanes a, PortableLanes n) noexcept {
+    return a * converted(as_floats((__builtin_convertvector(n.values, Integers) + 127) << 23));
   }
-  [[nodiscard]] Scalar total() const noexcept { return (values[0] + values[2]) + (values[1] + values[3]); }
-  static void store_totals(const ArrayLanes (&lanes)[4], Scalar* to) noexcept {
+  void store(Scalar* to) const noexcept { std::memcpy(to, &values, sizeof(values)); }
+  /// The first n lanes, all if n is more.
+  void store_first(Scalar* to, Index n) const noexcept { n < count ? store_some(to, n) : store(to); }
+  [[nodiscard]] Scalar total() const noexcept {
+    if constexpr (count == 2) {
+      return values[0] + values[1];
+    } else {
+      return (values[0] + values[2]) + (values[1] + values[3]);
+    }
+  }
+  static void store_totals(const PortableLanes (&lanes)[4], Scalar* to) noexcept {
     for (int i = 0; i < 4; ++i) to[i] = lanes[i].total();
   }
 
 private:
-  static Scalar power_of_two(std::int32_t n) noexcept {
-    return static_cast<Scalar>(std::bit_cast<float>((n + 127) << 23));
+  __attribute__((noinline)) static PortableLanes load_some(const Scalar* from, Index n) noexcept {
+    PortableLanes lanes = set(0);
+    std::memcpy(&lanes.values, from, static_cast<std::size_t>(n) * sizeof(Scalar));
+    return lanes;
   }
-
-  template <class Stored>
-  static Stored read(const std::byte* from, int i) noexcept {
-    Stored value;
-    std::memcpy(&value, from + static_cast<std::size_t>(i) * sizeof(Stored), sizeof(Stored));
-    return value;
+  __attribute__((noinline)) void store_some(Scalar* to, Index n) const noexcept {
+    std::memcpy(to, &values, static_cast<std::size_t>(n) * sizeof(Scalar));
+  }
+  template <class T>
+  static Vector<T> read(const void* from) noexcept {
+    Vector<T> values;
+    std::memcpy(&values, from, sizeof(values));
+    return values;
+  }
+  template <class T, class Function>
+  static PortableLanes load_each(const std::byte* from, Function function) noexcept {
+    T stored[count];
+    std::memcpy(stored, from, sizeof(stored));
+    PortableLanes lanes;
+    for (Index i = 0; i < count; ++i) lanes.values[i] = static_cast<Scalar>(function(stored[i]));
+    return lanes;
+  }
+  template <class T>
+  static PortableLanes converted(T values) noexcept {
+    return {__builtin_convertvector(values, Vector<Scalar>)};
+  }
+  static Vector<float> as_floats(Integers bits) noexcept {
+    Vector<float> values;
+    std::memcpy(&values, &bits, sizeof(values));
+    return values;
   }
 };
 
@@ -91,7 +119,7 @@ RWKV_NAMESPACE_END
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 using Scalar = float;
-using Lanes = ArrayLanes<float>;
+using Lanes = PortableLanes<float>;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 #include "rwkv/kernels/all.inl.hpp"
@@ -101,7 +129,7 @@ RWKV_NAMESPACE_END
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 using Scalar = double;
-using Lanes = ArrayLanes<double>;
+using Lanes = PortableLanes<double>;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 #include "rwkv/kernels/all.inl.hpp"

@@ -88,8 +88,9 @@ private:
     const std::string& path;
     Index line;
 
-    [[noreturn]] void fail(std::string problem, std::string expected = "", std::string found = "") const {
-      throw FormatError({path, line_item(line), std::move(problem), std::move(expected), std::move(found), ""});
+    [[noreturn]] void fail(std::string_view problem, std::string_view expected = "",
+                           std::string_view found = "") const {
+      throw FormatError({path, line_item(line), problem, expected, found});
     }
   };
 

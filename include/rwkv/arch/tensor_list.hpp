@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The networks of all generations as one type, and the list of tensors that each is made of.
+// The list of the tensors that a model is made of.
 #pragma once
 
 #include <algorithm>
@@ -7,27 +7,13 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
-#include <variant>
 #include <vector>
 
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/network.hpp"
-#include "rwkv/arch/v1.hpp"
 
 RWKV_NAMESPACE_BEGIN
-
-template <class Scalar>
-using AnyNetwork = std::variant<v1::Network<Scalar>, Network<Scalar>>;
-
-/// Throws ModelError naming the tensor if one is missing or has the wrong shape, ArgumentError for a Config that no
-/// model has.
-template <class Scalar>
-[[nodiscard]] AnyNetwork<Scalar> make_network(const Builder& build) {
-  check(build.config());
-  if (build.config().generation == Generation::v1) return v1::Network<Scalar>(build);
-  return Network<Scalar>(build);
-}
 
 /// Every tensor of a model of this kind, with its official name and shape.
 [[nodiscard]] inline std::vector<TensorSpec> tensor_list(const Config& config) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Broken models of every generation: the error names the tensor.
-#include "rwkv/arch/generations.hpp"
+#include "rwkv/arch/tensor_list.hpp"
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
@@ -55,7 +55,7 @@ Checkpoint without(const Checkpoint& whole, const std::string& name, const Shape
 
 }  // namespace
 
-TEST_SUITE_BEGIN("arch/generations");
+TEST_SUITE_BEGIN("arch/tensor_list");
 
 TEST_CASE("the tensors that a generation asks for are a model of that generation, and of the same sizes") {
   for (const Config& config : small_models) {
