@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Everything that runs models. Apart, because they take long to compile and few programs need them, are arch/init.hpp and
-// arch/synthetic.hpp, which make new ones, and core/eigen.hpp, which shows weights and activations to Eigen.
+// Everything that runs models. Apart, because they take long to compile and few programs need them, are
+// arch/init.hpp and arch/synthetic.hpp, which make new models, state_exchange.hpp, which speaks with other engines, and
+// core/eigen.hpp, which shows weights and activations to Eigen.
 #pragma once
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/state.hpp"
-#include "rwkv/state_exchange.hpp"
 #include "rwkv/state_file.hpp"
 #include "rwkv/text/generator.hpp"
 #include "rwkv/text/sampler.hpp"

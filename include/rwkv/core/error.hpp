@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -79,8 +80,7 @@ private:
   std::array<std::string, 6> parts_;
 };
 
-// Errors are made in a hundred places: not inlined, for size and compile time.
-__attribute__((noinline, cold)) inline Error::Error(const ErrorDetails& details)
+RWKV_NOINLINE inline Error::Error(const ErrorDetails& details)
     : std::runtime_error(message(details)), parts_{std::string(details.path),    std::string(details.item),
                                                    std::string(details.problem), std::string(details.expected),
                                                    std::string(details.found),   std::string(details.hint)} {}

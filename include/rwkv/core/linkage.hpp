@@ -13,6 +13,9 @@
 // seen by one of these sources only: the linker tells.
 #pragma once
 
+// Small functions that are called from a hundred places: inlined into all of them they cost more than they gain.
+#define RWKV_NOINLINE __attribute__((noinline))
+
 #if !defined(RWKV_COMPILED)
 #define RWKV_DEFINITIONS 1
 #define RWKV_API inline

@@ -18,6 +18,7 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/function_ref.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -91,7 +92,7 @@ public:
   }
 
   /// Calls function(range) on this worker's share of 0 .. n, for every worker; see split().
-  void run_split(Index n, Index grain, FunctionRef<void(Range)> function) {
+  RWKV_NOINLINE void run_split(Index n, Index grain, FunctionRef<void(Range)> function) {
     if (n <= grain) {  // nothing to share
       if (n > 0) function(Range{0, n});
       return;

@@ -15,9 +15,12 @@ namespace detail {
 
 inline constexpr std::size_t crc32_stride = 16;  // bytes handled at once, each with a table of its own
 
-/// Table t holds the effect of a byte that is followed by t zero bytes.
-inline constexpr auto crc32_tables = [] {
-  std::array<std::array<std::uint32_t, 256>, crc32_stride> tables{};
+using Crc32Tables = std::array<std::array<std::uint32_t, 256>, crc32_stride>;
+
+/// Table t holds the effect of a byte that is followed by t zero bytes. Made when it is first used: in a compiler they
+/// take half a second.
+[[nodiscard]] inline Crc32Tables make_crc32_tables() noexcept {
+  Crc32Tables tables{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t crc = byte;
     for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1u) != 0 ? 0xedb88320u : 0u);
@@ -30,18 +33,18 @@ inline constexpr auto crc32_tables = [] {
     }
   }
   return tables;
-}();
+}
 
 }  // namespace detail
 
 /// The CRC-32 of the bytes, 16 at a time (Kounavis and Berry, "A systematic approach to building high performance,
 /// software-based CRC generators", 2005).
 [[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes) noexcept {
+  static const detail::Crc32Tables tables = detail::make_crc32_tables();
   // The effect of four bytes that are followed by `after` more.
-  constexpr auto word = [](std::uint32_t four, std::size_t after) {
-    const auto* const tables = detail::crc32_tables.data() + after;
-    return tables[3][four & 255u] ^ tables[2][(four >> 8) & 255u] ^ tables[1][(four >> 16) & 255u] ^
-           tables[0][four >> 24];
+  const auto word = [](std::uint32_t four, std::size_t after) {
+    return tables[after + 3][four & 255u] ^ tables[after + 2][(four >> 8) & 255u] ^
+           tables[after + 1][(four >> 16) & 255u] ^ tables[after][four >> 24];
   };
   const auto load = detail::load_unaligned<std::uint32_t>;
   std::uint32_t crc = 0xffffffffu;
@@ -50,7 +53,7 @@ inline constexpr auto crc32_tables = [] {
     crc = word(crc ^ load(data), 12) ^ word(load(data + 4), 8) ^ word(load(data + 8), 4) ^ word(load(data + 12), 0);
   }
   for (const std::byte byte : bytes) {
-    crc = (crc >> 8) ^ detail::crc32_tables[0][(crc ^ static_cast<std::uint32_t>(byte)) & 255u];
+    crc = (crc >> 8) ^ tables[0][(crc ^ static_cast<std::uint32_t>(byte)) & 255u];
   }
   return ~crc;
 }

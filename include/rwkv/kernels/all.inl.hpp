@@ -17,8 +17,6 @@
 #define RWKV_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#define RWKV_NOINLINE __attribute__((noinline))
-
 #include "rwkv/kernels/math.inl.hpp"
 
 #include "rwkv/kernels/elementwise.inl.hpp"
@@ -73,5 +71,4 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
-#undef RWKV_NOINLINE
 #undef RWKV_UNROLL

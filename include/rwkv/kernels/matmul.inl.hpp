@@ -134,9 +134,9 @@ RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
 }
 
 /// The product itself, whatever the type of the weights: `expand` widens `size` bytes of each.
-RWKV_ATTR inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index size, const std::byte* weight, Index n_in,
-                                Index n_out, const Scalar* packed, Index n_tokens, Scalar* y, Index begin, Index end,
-                                Scalar* scratch) noexcept {
+RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index size, const std::byte* weight,
+                                              Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y,
+                                              Index begin, Index end, Scalar* scratch) noexcept {
   Scalar results[Lanes::gemm_rows][gemm_tokens];
   for (Index first = begin; first < end; first += Lanes::gemm_rows) {
     // Fewer rows in the last tile: the others keep what they had, and nobody looks at their results.

@@ -75,12 +75,12 @@ struct PortableLanes {
   }
 
 private:
-  __attribute__((noinline)) static PortableLanes load_some(const Scalar* from, Index n) noexcept {
+  RWKV_NOINLINE static PortableLanes load_some(const Scalar* from, Index n) noexcept {
     PortableLanes lanes = set(0);
     std::memcpy(&lanes.values, from, static_cast<std::size_t>(n) * sizeof(Scalar));
     return lanes;
   }
-  __attribute__((noinline)) void store_some(Scalar* to, Index n) const noexcept {
+  RWKV_NOINLINE void store_some(Scalar* to, Index n) const noexcept {
     std::memcpy(to, &values, static_cast<std::size_t>(n) * sizeof(Scalar));
   }
   template <class T>

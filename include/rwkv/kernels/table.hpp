@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "rwkv/core/dtype.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/kernels/isa.hpp"
 
 RWKV_NAMESPACE_BEGIN

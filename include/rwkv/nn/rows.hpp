@@ -5,14 +5,15 @@
 #include <algorithm>
 #include <span>
 
+#include "rwkv/core/function_ref.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/core/matrix.hpp"
 #include "rwkv/workspace.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 /// Calls function(row) for each row, on all threads where there are enough rows for that to pay.
-template <class Function>
-void for_rows(Index n_rows, Workspace& workspace, Function&& function) {
+RWKV_NOINLINE inline void for_rows(Index n_rows, Workspace& workspace, FunctionRef<void(Index)> function) {
   constexpr Index grain = 4;  // a row takes about a microsecond, starting a region some more
   workspace.threads().run_split(n_rows, grain, [&](Range rows) {
     for (Index row = rows.begin; row < rows.end; ++row) function(row);
