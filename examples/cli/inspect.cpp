@@ -88,8 +88,8 @@ void print_json(const Contents& contents) {
                    {"n_vocab", config.n_vocab},
                    {"n_parameters", total.n_parameters},
                    {"n_bytes", total.n_bytes},
-                   {"n_state", model->new_state().layout().size()},
-                   {"fingerprint", model->new_state().layout().fingerprint()}});
+                   {"n_state", model->state_layout().size()},
+                   {"fingerprint", model->state_layout().fingerprint()}});
   }
   if (!problem.empty()) result["problem"] = rwkv::to_utf8(problem);
   result["tensors"] = nlohmann::ordered_json::array();
@@ -124,8 +124,8 @@ void print_text(const Contents& contents) {
     row("vocabulary", std::to_string(config.n_vocab));
     row("parameters", std::to_string(total.n_parameters));
     row("weights", std::to_string(total.n_bytes) + " bytes");
-    row("state", std::to_string(model->new_state().layout().size() * 4) + " bytes");
-    row("fingerprint", model->new_state().layout().fingerprint());
+    row("state", std::to_string(model->state_layout().size() * 4) + " bytes");
+    row("fingerprint", model->state_layout().fingerprint());
   }
   if (!problem.empty()) row("problem", problem);
   print("\n");

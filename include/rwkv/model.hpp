@@ -55,6 +55,8 @@ public:
 
   /// The State before the first token.
   [[nodiscard]] BasicState<Scalar> new_state() const;
+  /// What every State of this model holds, and the model's fingerprint.
+  [[nodiscard]] const StateLayout& state_layout() const noexcept;
 
   /// Reads tokens, updates the state, and returns the logits after the last one: n_vocab values in the workspace, valid
   /// until its next forward pass.
@@ -67,7 +69,8 @@ public:
   void forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const;
 
   /// The pass of one sequence in parts, for hosts that spread it over time or machines: embed, apply_layers for all
-  /// layers in order, apply_head, which ends it.
+  /// layers in order, apply_head, which ends it. Unlike forward() they take all rows at once, and scratch grows with
+  /// the number of tokens: read long texts in pieces.
   /// All throw ArgumentError, and change nothing, if a size does not fit, a token is outside the vocabulary, or the
   /// state is of another model.
   [[nodiscard]] BasicActivations<Scalar> embed(std::span<const Token> tokens, Workspace& workspace) const;
@@ -191,6 +194,11 @@ const Config& BasicModel<Scalar>::config() const noexcept {
 template <class Scalar>
 BasicState<Scalar> BasicModel<Scalar>::new_state() const {
   return BasicState<Scalar>(data_->layout);
+}
+
+template <class Scalar>
+const StateLayout& BasicModel<Scalar>::state_layout() const noexcept {
+  return *data_->layout;
 }
 
 template <class Scalar>

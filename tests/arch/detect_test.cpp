@@ -4,6 +4,7 @@
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/text/sampler.hpp"
+#include "support/small_models.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -26,38 +27,10 @@ std::string error_of_loading(const std::string& path) {
 
 const Config small{Generation::v4, 2, 16, 16, 32, 0, 0, 20};
 
-/// A small model of each generation that names and shapes tell apart.
-std::vector<Config> one_of_each() {
-  const LowRank of_v6{.mix = 3, .decay = 5}, of_v7{.decay = 3, .rate = 5, .value = 7, .gate = 9};
-  LowRank of_v6a = of_v6, of_v7a = of_v7, of_v7b = of_v7;
-  of_v6a.gate = 6;
-  of_v7a.embed = of_v7b.embed = 6;
-  of_v7b.query = 10;
-  of_v7b.kept = 11;
-  return {{Generation::v1, 2, 16, 18, 40, 2, 9, 20, {}, false, false, 12, 4, true},
-          {Generation::v2, 2, 16, 16, 32, 0, 0, 20, {}, false, false, 6, 4},
-          {Generation::v3, 3, 16, 16, 32, 0, 0, 20, {}, true, false, 6, 4},
-          small,
-          {Generation::v5_0, 2, 16, 16, 32, 2, 8, 20, {}, false, true},
-          {Generation::v5_1, 2, 16, 16, 32, 2, 8, 20},
-          {Generation::v5_2, 2, 16, 16, 32, 2, 8, 20},
-          {Generation::v6, 2, 16, 16, 32, 2, 8, 20, of_v6},
-          {Generation::v6a, 2, 16, 16, 32, 2, 8, 20, of_v6a},
-          {Generation::v6b, 2, 16, 16, 32, 2, 8, 20, of_v6},
-          {Generation::v7, 2, 16, 16, 32, 2, 8, 20, of_v7},
-          {Generation::v7a, 2, 16, 16, 32, 2, 8, 20, of_v7a},
-          {Generation::v7b, 2, 16, 16, 32, 2, 8, 20, of_v7b, false, false, 4096},
-          {Generation::v8_rc00, 2, 16, 16, 32, 2, 8, 20, of_v7}};
-}
-
 /// A small model without the tensors that `leave_out` chooses.
 template <class Predicate>
 Checkpoint model_without(Predicate leave_out, const Config& config = small) {
   Checkpoint all = synthetic(config, DType::f32, 1), some("test.pth");
-  if (config.n_copy > 0 && config.generation != Generation::v1) {
-    const auto n = static_cast<std::size_t>(config.n_ctx * config.n_ctx);
-    all.add("copy_mask", make_tensor({config.n_ctx, config.n_ctx}, std::vector<float>(n)));
-  }
   for (const auto& [name, tensor] : all.entries()) {
     if (!leave_out(name)) some.add(name, tensor);
   }
@@ -160,7 +133,7 @@ TEST_CASE("weights that are not numbers do no harm beyond the logits, and sampli
 }
 
 TEST_CASE("a model of each generation has the sizes that it was made with") {
-  for (const Config& config : one_of_each()) {
+  for (const Config& config : rwkv_test::small_models()) {
     CAPTURE(name(config.generation));
     const Checkpoint checkpoint = whole_model(config);
     CHECK(detect(checkpoint) == config);
@@ -173,7 +146,7 @@ TEST_CASE("a model of each generation has the sizes that it was made with") {
 }
 
 TEST_CASE("each tensor that is missing is named, in every generation") {
-  for (const Config& config : one_of_each()) {
+  for (const Config& config : rwkv_test::small_models()) {
     CAPTURE(name(config.generation));
     for (const TensorSpec& spec : tensor_list(config)) {
       if (is_told_by_presence(spec.name)) continue;
@@ -185,7 +158,7 @@ TEST_CASE("each tensor that is missing is named, in every generation") {
 }
 
 TEST_CASE("each tensor of the wrong size is named, with both shapes, in every generation") {
-  for (const Config& config : one_of_each()) {
+  for (const Config& config : rwkv_test::small_models()) {
     CAPTURE(name(config.generation));
     const Checkpoint whole = whole_model(config);
     for (const TensorSpec& spec : tensor_list(config)) {

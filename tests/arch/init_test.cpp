@@ -3,6 +3,7 @@
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
+#include "support/small_models.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -162,16 +163,10 @@ TEST_CASE("the same seed gives the same model, another one another") {
 }
 
 TEST_CASE("synthetic models of every generation run in every storage type, and are what they were made as") {
-  const Config configs[] = {
-      small,
-      {Generation::v5_0, 2, 32, 32, 112, 4, 8, 65},
-      {Generation::v5_2, 2, 32, 32, 112, 4, 8, 65},
-      {Generation::v6, 2, 32, 32, 112, 4, 8, 65, {.mix = 8, .decay = 16}},
-      {Generation::v7, 2, 32, 32, 128, 4, 8, 65, {.decay = 8, .rate = 8, .value = 4, .gate = 16}},
-  };
   const std::vector<Token> tokens{3, 1, 4, 1, 5};
   Workspace workspace({2});
-  for (const Config& config : configs) {
+  for (const Config& config : rwkv_test::small_models()) {
+    CAPTURE(name(config.generation));
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
       const Model model(synthetic(config, dtype, 1));
       CHECK(model.config() == config);

@@ -4,26 +4,14 @@
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
+#include "support/small_models.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
+using rwkv_test::small_model;
+using rwkv_test::small_models;
 
 namespace {
-
-/// A small model of each generation and variant.
-const Config small_models[] = {
-    {Generation::v1, 2, 16, 16, 40, 2, 8, 20, {}, false, false, 8, 4},
-    {Generation::v2, 3, 16, 16, 64, 0, 0, 20, {}, true},
-    {Generation::v3, 2, 16, 16, 64, 0, 0, 20, {}, false, false, 8, 4},
-    {Generation::v4, 2, 16, 24, 32, 0, 0, 20},
-    {Generation::v5_0, 2, 16, 16, 32, 4, 4, 20, {}, false, true},
-    {Generation::v5_1, 2, 16, 16, 32, 4, 4, 20},
-    {Generation::v5_2, 2, 16, 16, 32, 4, 4, 20},
-    {Generation::v6, 2, 16, 16, 32, 4, 4, 20, {.mix = 2, .decay = 3}},
-    {Generation::v6a, 2, 16, 16, 32, 4, 4, 20, {.mix = 2, .decay = 3, .gate = 5}},
-    {Generation::v6b, 2, 16, 16, 32, 4, 4, 20, {.mix = 2, .decay = 3}},
-    {Generation::v7, 2, 16, 16, 32, 4, 4, 20, {.decay = 2, .rate = 3, .value = 5, .gate = 6}},
-};
 
 /// The tensors of a model of this kind, with values that are not looked at.
 Checkpoint blank(const Config& config) {
@@ -32,10 +20,7 @@ Checkpoint blank(const Config& config) {
     const auto n = static_cast<std::size_t>(spec.shape.checked_n_elements().value());
     checkpoint.add(spec.name, make_tensor(spec.shape, std::vector<float>(n)));
   }
-  if (config.n_copy > 0 && config.generation != Generation::v1) {
-    const auto n = static_cast<std::size_t>(config.n_ctx * config.n_ctx);
-    checkpoint.add("copy_mask", make_tensor({config.n_ctx, config.n_ctx}, std::vector<float>(n)));
-  }
+  detail::add_copy_mask(checkpoint, config);
   return checkpoint;
 }
 
@@ -58,7 +43,7 @@ Checkpoint without(const Checkpoint& whole, const std::string& name, const Shape
 TEST_SUITE_BEGIN("arch/tensor_list");
 
 TEST_CASE("the tensors that a generation asks for are a model of that generation, and of the same sizes") {
-  for (const Config& config : small_models) {
+  for (const Config& config : small_models()) {
     CAPTURE(name(config.generation));
     const Model model(blank(config));
     CHECK(model.config() == config);
@@ -69,7 +54,7 @@ TEST_CASE("the tensors that a generation asks for are a model of that generation
 }
 
 TEST_CASE("a tensor that is missing in one layer is named, in every generation") {
-  for (const Config& config : small_models) {
+  for (const Config& config : small_models()) {
     CAPTURE(name(config.generation));
     const Checkpoint whole = blank(config);
     for (const TensorSpec& spec : tensor_list(config)) {
@@ -82,7 +67,7 @@ TEST_CASE("a tensor that is missing in one layer is named, in every generation")
 }
 
 TEST_CASE("a tensor of another shape in one layer is named, in every generation: low-rank widths too") {
-  for (const Config& config : small_models) {
+  for (const Config& config : small_models()) {
     CAPTURE(name(config.generation));
     const Checkpoint whole = blank(config);
     for (const TensorSpec& spec : tensor_list(config)) {
@@ -101,26 +86,26 @@ TEST_CASE("a tensor of another shape in one layer is named, in every generation:
 }
 
 TEST_CASE("a low-rank matrix of another width in one layer is named with both shapes") {
-  const Config& v7 = small_models[10];
+  const Config& v7 = small_model(Generation::v7);
   const Shape wide{16, 7};
   for (const std::string name : {"w1", "a1", "g1"}) {
     const std::string tensor = "blocks.1.att." + name;
     CHECK_THROWS_WITH_AS(Model{without(blank(v7), tensor, &wide)},
                          doctest::Contains((tensor + "': expected shape [16, ").c_str()), ModelError);
   }
-  const Shape narrow{3, 16};
-  CHECK_THROWS_WITH_AS(Model{without(blank(v7), "blocks.0.att.w2", &narrow)},
-                       "test.pth: tensor 'blocks.0.att.w2': expected shape [2, 16], found [3, 16]", ModelError);
+  const Shape wide_up{4, 16};
+  CHECK_THROWS_WITH_AS(Model{without(blank(v7), "blocks.0.att.w2", &wide_up)},
+                       "test.pth: tensor 'blocks.0.att.w2': expected shape [3, 16], found [4, 16]", ModelError);
 }
 
 TEST_CASE("heads that do not divide the channels are refused with the tensor that counts them") {
   const Shape three_heads{3}, three_by_four{3, 4};
   const std::pair<Config, std::pair<const char*, Shape>> cases[] = {
-      {small_models[4], {"blocks.0.att.time_decay", three_heads}},
-      {small_models[5], {"blocks.0.att.time_decay", three_heads}},
-      {small_models[6], {"blocks.0.att.time_decay", three_by_four}},
-      {small_models[7], {"blocks.0.att.time_faaaa", three_by_four}},
-      {small_models[10], {"blocks.0.att.r_k", three_by_four}},
+      {small_model(Generation::v5_0), {"blocks.0.att.time_decay", three_heads}},
+      {small_model(Generation::v5_1), {"blocks.0.att.time_decay", three_heads}},
+      {small_model(Generation::v5_2), {"blocks.0.att.time_decay", three_by_four}},
+      {small_model(Generation::v6), {"blocks.0.att.time_faaaa", three_by_four}},
+      {small_model(Generation::v7), {"blocks.0.att.r_k", three_by_four}},
   };
   for (const auto& [config, change] : cases) {
     const std::string expected = std::string("'") + change.first + "': expected heads of equal size";
@@ -134,11 +119,11 @@ TEST_CASE("a Config that no model has is refused with what is wrong in it") {
     change(config);
     CHECK_THROWS_WITH_AS(static_cast<void>(tensor_list(config)), doctest::Contains(message), ArgumentError);
   };
-  const Config& v7 = small_models[10];
+  const Config& v7 = small_model(Generation::v7);
   refused(
-      v7, [](Config& config) { config.n_head = 0; }, "product is n_att = 16, found 0 and 4");
+      v7, [](Config& config) { config.n_head = 0; }, "product is n_att = 16, found 0 and 8");
   refused(
-      v7, [](Config& config) { config.head_size = 8; }, "found 4 and 8");
+      v7, [](Config& config) { config.head_size = 4; }, "found 2 and 4");
   refused(
       v7, [](Config& config) { config.n_vocab = 0; }, "n_vocab: expected 1 or more, found 0");
   refused(
@@ -148,13 +133,13 @@ TEST_CASE("a Config that no model has is refused with what is wrong in it") {
   refused(
       v7, [](Config& config) { config.n_ctx = 5; }, "n_ctx: expected 0");
   refused(
-      small_models[7], [](Config& config) { config.low_rank.mix = 0; }, "low_rank.mix");
+      small_model(Generation::v6), [](Config& config) { config.low_rank.mix = 0; }, "low_rank.mix");
   refused(
-      small_models[2], [](Config& config) { config.n_ctx = 0; }, "n_ctx: expected 1 to");
+      small_model(Generation::v3), [](Config& config) { config.n_ctx = 0; }, "n_ctx: expected 1 to");
   refused(
-      small_models[2], [](Config& config) { config.n_ctx = Index{1} << 40; }, "n_ctx: expected 1 to");
+      small_model(Generation::v3), [](Config& config) { config.n_ctx = Index{1} << 40; }, "n_ctx: expected 1 to");
   refused(
-      small_models[3], [](Config& config) { config.n_vocab = -1; }, "n_vocab");
+      small_model(Generation::v4), [](Config& config) { config.n_vocab = -1; }, "n_vocab");
 }
 
 TEST_CASE("a small file does not make a State that fills the memory, and heads have a reasonable size") {
@@ -166,8 +151,8 @@ TEST_CASE("a small file does not make a State that fills the memory, and heads h
 }
 
 TEST_CASE("layers of two generations in one file are refused with a tensor of one of them") {
-  for (const Config& one : small_models) {
-    for (const Config& other : small_models) {
+  for (const Config& one : small_models()) {
+    for (const Config& other : small_models()) {
       if (one.generation == other.generation || other.generation == Generation::v1) continue;
       // Names alone do not tell these apart; the shapes of their decays and bonuses do, where they differ.
       const bool is_v5 = one.generation >= Generation::v5_0 && one.generation <= Generation::v5_2;

@@ -95,18 +95,29 @@ TEST_CASE("only matrices of real numbers are weights") {
 }
 
 TEST_CASE("a bias is added to every row, whatever type it is stored in, and one of another length is refused") {
-  const Index n_in = 7, n_out = 5;
-  const auto weight = random_values<float>(n_in * n_out, 1), bias = random_values<float>(n_out, 2);
+  constexpr Index n_in = 7, n_out = 5;
+  const auto weight = random_values<float>(n_in * n_out, 1);
+  const float bias[n_out] = {0.5f, -1, 2.25f, -3.5f, 0};  // the same in every type
+  const double wide[n_out] = {0.5, -1, 2.25, -3.5, 0};
+  std::uint16_t f16[n_out], bf16[n_out];
+  std::ranges::transform(bias, f16, f32_to_f16);
+  std::ranges::transform(bias, bf16, f32_to_bf16);
+  const TensorView biases[] = {make_tensor({n_out}, bias), make_tensor<double>(DType::f64, {n_out}, wide),
+                               make_tensor<std::uint16_t>(DType::f16, {n_out}, f16),
+                               make_tensor<std::uint16_t>(DType::bf16, {n_out}, bf16)};
   const TensorView stored = make_tensor({n_out, n_in}, weight);
-  const Linear plain(stored), biased(stored, make_tensor({n_out}, bias));
   Workspace workspace({2});
-  for (const Index n_rows : {0, 1, 3, 40}) {
-    const auto x = random_values<float>(n_rows * n_in, 3);
-    std::vector<float> y(static_cast<std::size_t>(n_rows * n_out)), expected(y.size());
-    plain.apply<float>({x.data(), n_rows, n_in}, {expected.data(), n_rows, n_out}, workspace);
-    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += bias[i % bias.size()];
-    biased.apply<float>({x.data(), n_rows, n_in}, {y.data(), n_rows, n_out}, workspace);
-    CHECK(y == expected);
+  for (const TensorView& stored_bias : biases) {
+    CAPTURE(name(stored_bias.dtype));
+    const Linear plain(stored), biased(stored, stored_bias);
+    for (const Index n_rows : {0, 1, 3, 40}) {
+      const auto x = random_values<float>(n_rows * n_in, 3);
+      std::vector<float> y(static_cast<std::size_t>(n_rows * n_out)), expected(y.size());
+      plain.apply<float>({x.data(), n_rows, n_in}, {expected.data(), n_rows, n_out}, workspace);
+      for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += bias[i % n_out];
+      biased.apply<float>({x.data(), n_rows, n_in}, {y.data(), n_rows, n_out}, workspace);
+      CHECK(y == expected);
+    }
   }
   CHECK_THROWS_WITH_AS(Linear(stored, make_tensor({4}, std::vector<float>(4))), doctest::Contains("5 real numbers"),
                        ArgumentError);

@@ -60,17 +60,23 @@ template <class Scalar>
 }
 
 /// The call of an operator for the rows of each sequence, from `rows`, its call for all rows of the batch.
-/// `state` is the offset of the operator's tensor in the State.
-template <class Call, class Scalar>
-[[nodiscard]] std::span<const Call> per_sequence(const Call& rows, Index state, const Batch<Scalar>& batch,
-                                                 Workspace::Frame& frame) {
+/// set_state(call, values) points a call to its tensors in the State of its sequence.
+template <class Call, class Scalar, class Function>
+[[nodiscard]] std::span<const Call> per_sequence(const Call& rows, const Batch<Scalar>& batch, Workspace::Frame& frame,
+                                                 Function&& set_state) {
   const std::size_t n = batch.segments.size();
   Call* const calls = frame.template take<Call>(static_cast<Index>(n));
   for (std::size_t i = 0; i < n; ++i) {
     calls[i] = tokens_of(rows, batch.segments[i].first_row, batch.segments[i].n_rows);
-    calls[i].state = batch.segments[i].state + state;
+    set_state(calls[i], batch.segments[i].state);
   }
   return {calls, n};
+}
+/// The same for operators with one tensor in the State, at the offset `state`.
+template <class Call, class Scalar>
+[[nodiscard]] std::span<const Call> per_sequence(const Call& rows, const Batch<Scalar>& batch, Workspace::Frame& frame,
+                                                 Index state) {
+  return per_sequence(rows, batch, frame, [state](Call& call, Scalar* values) { call.state = values + state; });
 }
 
 /// Makes the last row of each sequence its carried row.

@@ -146,6 +146,15 @@ struct InitialPlace {
   return random_orthogonal(rows, cols, rest == "att.receptance.weight" ? 1 : 0.1, random);
 }
 
+/// Models with a copy head come with a mask that training needs, and that says how far back it looks: detect() reads
+/// n_ctx off it. Those of RWKV-1 have it elsewhere.
+inline void add_copy_mask(Checkpoint& checkpoint, const Config& config) {
+  if (config.n_copy == 0 || config.generation == Generation::v1) return;
+  const RowMatrix<float> mask = RowMatrix<float>::Ones(config.n_ctx, config.n_ctx).triangularView<Eigen::Lower>();
+  checkpoint.add("copy_mask",
+                 make_tensor({config.n_ctx, config.n_ctx}, {mask.data(), static_cast<std::size_t>(mask.size())}));
+}
+
 }  // namespace detail
 
 /// A new model as RWKV-LM starts to train it, in f32. The same seed gives the same model.
@@ -166,6 +175,7 @@ struct InitialPlace {
       checkpoint.add(spec.name, make_tensor(spec.shape, {matrix.data(), static_cast<std::size_t>(matrix.size())}));
     }
   }
+  detail::add_copy_mask(checkpoint, config);
   return checkpoint;
 }
 

@@ -52,6 +52,7 @@ RWKV_NAMESPACE_BEGIN
     }
     checkpoint.add(spec.name, {dtype, spec.shape, bytes->data(), bytes});
   }
+  detail::add_copy_mask(checkpoint, config);
   return checkpoint;
 }
 

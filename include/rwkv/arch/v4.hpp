@@ -37,15 +37,12 @@ public:
     Workspace::Frame frame(batch.workspace);
     const Wkv4Call<Scalar> rows{k.n_rows, k.n_cols, w_.data(), u_.data(), k.data,
                                 v.data,   v.data,   nullptr,   nullptr,   nullptr};
-    auto* const calls = frame.template take<Wkv4Call<Scalar>>(static_cast<Index>(batch.segments.size()));
-    for (std::size_t i = 0; i < batch.segments.size(); ++i) {
-      const Segment<Scalar>& segment = batch.segments[i];
-      calls[i] = tokens_of(rows, segment.first_row, segment.n_rows);
-      calls[i].aa = segment.state + aa_;
-      calls[i].bb = segment.state + bb_;
-      calls[i].pp = segment.state + pp_;
-    }
-    wkv4<Scalar>({calls, batch.segments.size()}, batch.workspace);
+    const auto set_state = [this](Wkv4Call<Scalar>& call, Scalar* values) {
+      call.aa = values + aa_;
+      call.bb = values + bb_;
+      call.pp = values + pp_;
+    };
+    wkv4<Scalar>(per_sequence(rows, batch, frame, set_state), batch.workspace);
   }
 
 private:

@@ -117,7 +117,7 @@ public:
 
     const Wkv5Call<Scalar> rows{x.n_rows, n_head_, n_att / n_head_, r.data,   k.data, v.data,
                                 w.data,   n_att,   u_.data(),       out.data, nullptr};
-    wkv5<Scalar>(per_sequence(rows, s_, batch, frame), workspace);
+    wkv5<Scalar>(per_sequence(rows, batch, frame, s_), workspace);
     for_rows(x.n_rows, workspace, [&](Index row) {
       ln_x_.apply(out.row(row), out.row(row), kernels);
       if (gate_up_) {

@@ -92,7 +92,7 @@ public:
     });
     const Wkv7Call<Scalar> rows{x.n_rows, n_head_, n,      r.data,   w.data, k.data,
                                 v.data,   kk.data, a.data, out.data, nullptr};
-    wkv7<Scalar>(per_sequence(rows, s_, batch, frame), workspace);
+    wkv7<Scalar>(per_sequence(rows, batch, frame, s_), workspace);
     for_rows(x.n_rows, workspace, [&](Index row) {
       ln_x_.apply(out.row(row), out.row(row), kernels);
       for (Index i = 0; i < n_att; i += n) {

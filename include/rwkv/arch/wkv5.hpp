@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The WKV operator of RWKV-5 and RWKV-6, two ways: token by token, and by chunks of tokens.
+// The WKV operator of RWKV-5 and RWKV-6, in three forms: for one token, O(1); for a sequence, token by token; for a
+// sequence, by chunks of tokens. The first is the second with one token: wkv5_sequence serves both.
 //
 //   y_t = r_t (S_{t-1} + diag(u) k_t^T v_t),   S_t = diag(w_t) S_{t-1} + k_t^T v_t
 //

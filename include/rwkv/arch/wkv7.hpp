@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The WKV operator of RWKV-7, two ways: token by token, and by chunks of tokens.
+// The WKV operator of RWKV-7, in three forms: for one token, O(1); for a sequence, token by token; for a sequence, by
+// chunks of tokens. The first is the second with one token: wkv7_sequence serves both.
 //
 //   S_t = S_{t-1} (diag(w_t) - kk_t^T (kk_t a_t)) + v_t^T k_t,   y_t = S_t r_t^T
 //
