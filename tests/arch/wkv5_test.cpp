@@ -3,8 +3,14 @@
 
 #include "support/golden.hpp"
 #include "support/support.hpp"
+#include "support/wkv_forms.hpp"
 
 using namespace rwkv;
+using rwkv_test::check_against_reference;
+using rwkv_test::check_chunk_lengths;
+using rwkv_test::check_cuts;
+using rwkv_test::check_threads;
+using rwkv_test::for_each_form;
 using rwkv_test::Golden;
 using rwkv_test::max_abs_difference;
 using rwkv_test::random_values;
@@ -83,30 +89,38 @@ Run<Scalar> golden_run(const Golden& golden) {
   return run;
 }
 
-/// Outputs and state by the equation, as it is written.
+/// Outputs and state by the equation, as it is written, and for each of them the sum of the magnitudes of its terms,
+/// which is what rounding errors are measured by.
 struct Expected {
-  std::vector<double> y, state;
+  struct Term {
+    double value, magnitude;
+  };
+  std::vector<Term> y, state;
 };
 
-/// With `magnitudes`, all numbers are replaced by their absolute values: every output is then the sum of the magnitudes
-/// of its terms, which is what rounding errors are measured by.
 template <class Scalar>
-Expected reference(const Run<Scalar>& run, bool magnitudes) {
+Expected reference(const Run<Scalar>& run) {
   const auto n_tokens = static_cast<std::size_t>(run.n_tokens), n_head = static_cast<std::size_t>(run.n_head);
   const auto n = static_cast<std::size_t>(run.head_size);
-  const auto value = [&](Scalar x) { return magnitudes ? std::abs(static_cast<double>(x)) : static_cast<double>(x); };
-  Expected result{std::vector<double>(run.r.size()), {}};
-  for (const Scalar x : run.state) result.state.push_back(value(x));
+  const auto term = [](Scalar x) { return Expected::Term{static_cast<double>(x), std::abs(static_cast<double>(x))}; };
+  const auto times = [](Expected::Term a, Expected::Term b) {
+    return Expected::Term{a.value * b.value, a.magnitude * b.magnitude};
+  };
+  const auto plus = [](Expected::Term a, Expected::Term b) {
+    return Expected::Term{a.value + b.value, a.magnitude + b.magnitude};
+  };
+  Expected result{std::vector<Expected::Term>(run.r.size()), {}};
+  for (const Scalar x : run.state) result.state.push_back(term(x));
   for (std::size_t t = 0; t < n_tokens; ++t) {
     for (std::size_t h = 0; h < n_head; ++h) {
       const std::size_t at = (t * n_head + h) * n;
       for (std::size_t c = 0; c < n; ++c) {
-        const double w = value(run.w[(run.one_decay ? h * n : at) + c]), u = value(run.u[h * n + c]);
+        const auto w = term(run.w[(run.one_decay ? h * n : at) + c]), u = term(run.u[h * n + c]);
         for (std::size_t j = 0; j < n; ++j) {
-          double& s = result.state[(h * n + c) * n + j];
-          const double kv = value(run.k[at + c]) * value(run.v[at + j]);
-          result.y[at + j] += value(run.r[at + c]) * (s + u * kv);
-          s = w * s + kv;
+          Expected::Term& s = result.state[(h * n + c) * n + j];
+          const auto kv = times(term(run.k[at + c]), term(run.v[at + j]));
+          result.y[at + j] = plus(result.y[at + j], times(term(run.r[at + c]), plus(s, times(u, kv))));
+          s = plus(times(w, s), kv);
         }
       }
     }
@@ -114,96 +128,51 @@ Expected reference(const Run<Scalar>& run, bool magnitudes) {
   return result;
 }
 
-template <class Scalar>
-struct Form {
-  std::string name;
-  void (*run)(std::span<const Wkv5Call<Scalar>>, Workspace&);
+struct Wkv5 {
+  template <class Scalar>
+  using Call = Wkv5Call<Scalar>;
+  template <class Scalar>
+  static void sequence(std::span<const Call<Scalar>> calls, Workspace& workspace) {
+    wkv5_sequence(calls, workspace);
+  }
+  template <class Scalar>
+  static void chunked(std::span<const Call<Scalar>> calls, Index chunk_length, Workspace& workspace) {
+    wkv5_chunked(calls, chunk_length, workspace);
+  }
+  template <class Scalar>
+  static void chosen(std::span<const Call<Scalar>> calls, Workspace& workspace) {
+    wkv5(calls, workspace);
+  }
 };
-
-template <class Scalar>
-void one_by_one(std::span<const Wkv5Call<Scalar>> calls, Workspace& workspace) {
-  for (const Wkv5Call<Scalar>& call : calls) {
-    for (Index t = 0; t < call.n_tokens; ++t) {
-      const Wkv5Call<Scalar> step = tokens_of(call, t, 1);
-      wkv5_sequence<Scalar>(std::span(&step, 1), workspace);
-    }
-  }
-}
-template <class Scalar, Index chunk_length>
-void chunked(std::span<const Wkv5Call<Scalar>> calls, Workspace& workspace) {
-  wkv5_chunked<Scalar>(calls, chunk_length, workspace);
-}
-
-template <class Scalar>
-const Form<Scalar> forms[] = {{"sequence", wkv5_sequence<Scalar>},   {"one by one", one_by_one<Scalar>},
-                              {"chunks of 1", chunked<Scalar, 1>},   {"chunks of 3", chunked<Scalar, 3>},
-                              {"chunks of 16", chunked<Scalar, 16>}, {"chunks of 64", chunked<Scalar, 64>},
-                              {"chosen form", wkv5<Scalar>}};
-
-template <class Scalar>
-void apply(const Form<Scalar>& form, Run<Scalar>& run, Workspace& workspace) {
-  const Wkv5Call<Scalar> call = run.call();
-  form.run(std::span(&call, 1), workspace);
-}
-
-/// Calls function(workspace) for each instruction set that computes with this type: double has the portable one only.
-template <class Scalar, class Function>
-void for_each_isa(int n_threads, Function&& function) {
-  for (const Isa isa : all_isas) {
-    if (!is_available(isa) || (sizeof(Scalar) == sizeof(double) && isa != Isa::scalar)) continue;
-    CAPTURE(name(isa));
-    Workspace workspace({n_threads, isa});
-    function(workspace);
-  }
-}
 
 /// The largest |value - expected| in units of what rounding may do to it: each term of a sum over N keys and T tokens
 /// passes at most N + T additions, T decays, and in the chunked forms T more products of decays, each of which rounds
 /// by half a unit of the term. Products of decays below the smallest number are 0, as they should.
 template <class Scalar>
-double error_in_bounds(const std::vector<Scalar>& values, const std::vector<double>& expected,
-                       const std::vector<double>& magnitudes, const Run<Scalar>& run) {
-  if (values.size() != expected.size()) return std::numeric_limits<double>::infinity();
+double error_in_bounds(const Run<Scalar>& run, const Expected& expected) {
   const double n_roundings = static_cast<double>(run.head_size + 3 * run.n_tokens + 8);
   const double relative = n_roundings * std::numeric_limits<Scalar>::epsilon() / 2;
-  double largest = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const double error = std::abs(static_cast<double>(values[i]) - expected[i]);
-    largest = std::max(largest, std::isnan(error) ? 1e300 : error / (relative * magnitudes[i] + 1e-30));
-  }
-  return largest;
-}
-
-template <class Scalar>
-void check_against_reference(Index n_tokens, Index head_size, bool one_decay) {
-  CAPTURE(n_tokens);
-  CAPTURE(head_size);
-  CAPTURE(one_decay);
-  const auto start = random_run<Scalar>(n_tokens, 2, head_size, one_decay);
-  const Expected expected = reference(start, false), magnitudes = reference(start, true);
-  for_each_isa<Scalar>(1, [&](Workspace& workspace) {
-    for (const Form<Scalar>& form : forms<Scalar>) {
-      CAPTURE(form.name);
-      auto run = start;
-      apply(form, run, workspace);
-      CHECK(error_in_bounds(run.y, expected.y, magnitudes.y, run) <= 1);
-      CHECK(error_in_bounds(run.state, expected.state, magnitudes.state, run) <= 1);
+  const auto largest = [relative](const std::vector<Scalar>& values, const std::vector<Expected::Term>& terms) {
+    if (values.size() != terms.size()) return std::numeric_limits<double>::infinity();
+    double result = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double error = std::abs(static_cast<double>(values[i]) - terms[i].value);
+      result = std::max(result, std::isnan(error) ? 1e300 : error / (relative * terms[i].magnitude + 1e-30));
     }
-  });
+    return result;
+  };
+  return std::max(largest(run.y, expected.y), largest(run.state, expected.state));
 }
 
 template <class Scalar>
 void check_golden(const std::string& name, double output_bound, double state_bound) {
   const Golden golden("testdata/ops/" + name + ".safetensors");
   CAPTURE(name);
-  for_each_isa<Scalar>(2, [&](Workspace& workspace) {
-    for (const Form<Scalar>& form : forms<Scalar>) {
-      CAPTURE(form.name);
-      auto run = golden_run<Scalar>(golden);
-      apply(form, run, workspace);
-      CHECK(max_abs_difference(run.y, golden.values("y")) <= output_bound);
-      CHECK(max_abs_difference(transposed_heads(run.state, run.head_size), golden.values("state")) <= state_bound);
-    }
+  for_each_form<Wkv5, Scalar>(2, [&](const auto& form, Workspace& workspace) {
+    auto run = golden_run<Scalar>(golden);
+    apply(form, run, workspace);
+    CHECK(max_abs_difference(run.y, golden.values("y")) <= output_bound);
+    CHECK(max_abs_difference(transposed_heads(run.state, run.head_size), golden.values("state")) <= state_bound);
   });
 }
 
@@ -231,96 +200,42 @@ TEST_CASE("double: every form gives the operator goldens to 1e-12") {
 TEST_CASE("every form is the equation within its roundings, for every shape, with decays of 0 to 1") {
   for (const Index head_size : {1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 70}) {
     for (const Index n_tokens : {0, 1, 2, 3, 7, 16, 17, 33}) {
-      check_against_reference<float>(n_tokens, head_size, false);
-      check_against_reference<double>(n_tokens, head_size, false);
+      check_against_reference<Wkv5>(random_run<float>(n_tokens, 2, head_size));
+      check_against_reference<Wkv5>(random_run<double>(n_tokens, 2, head_size));
     }
-    check_against_reference<float>(20, head_size, true);
-    check_against_reference<double>(20, head_size, true);
+    check_against_reference<Wkv5>(random_run<float>(20, 2, head_size, true));
+    check_against_reference<Wkv5>(random_run<double>(20, 2, head_size, true));
   }
-  check_against_reference<float>(130, 64, false);
+  check_against_reference<Wkv5>(random_run<float>(130, 2, 64));
 }
 
-TEST_CASE("every chunk length gives the same") {
-  const auto start = random_run<float>(40, 1, 64);
-  const Expected expected = reference(start, false), magnitudes = reference(start, true);
-  for_each_isa<float>(1, [&](Workspace& workspace) {
-    for (Index chunk_length = 1; chunk_length <= 41; ++chunk_length) {
-      CAPTURE(chunk_length);
-      auto run = start;
-      const auto call = run.call();
-      wkv5_chunked<float>(std::span(&call, 1), chunk_length, workspace);
-      CHECK(error_in_bounds(run.y, expected.y, magnitudes.y, run) <= 1);
-      CHECK(error_in_bounds(run.state, expected.state, magnitudes.state, run) <= 1);
-    }
-  });
-}
+TEST_CASE("every chunk length gives the same") { check_chunk_lengths<Wkv5>(random_run<float>(40, 1, 64)); }
 
 TEST_CASE("a decay of 0 forgets exactly, a decay of 1 keeps exactly") {
-  for_each_isa<float>(1, [&](Workspace& workspace) {
-    for (const Form<float>& form : forms<float>) {
-      CAPTURE(form.name);
-      auto run = random_run<float>(20, 1, 64);
-      std::fill(run.w.begin(), run.w.end(), 0.0f);
-      apply(form, run, workspace);
-      for (std::size_t c = 0; c < 64; ++c) {
-        for (std::size_t j = 0; j < 64; ++j) CHECK(run.state[c * 64 + j] == run.k[19 * 64 + c] * run.v[19 * 64 + j]);
-      }
-      auto still = random_run<float>(20, 1, 64);
-      std::fill(still.w.begin(), still.w.end(), 1.0f);
-      std::fill(still.k.begin(), still.k.end(), 0.0f);
-      const auto before = still.state;
-      apply(form, still, workspace);
-      CHECK(still.state == before);
+  for_each_form<Wkv5, float>(1, [&](const auto& form, Workspace& workspace) {
+    auto run = random_run<float>(20, 1, 64);
+    std::fill(run.w.begin(), run.w.end(), 0.0f);
+    apply(form, run, workspace);
+    for (std::size_t c = 0; c < 64; ++c) {
+      for (std::size_t j = 0; j < 64; ++j) CHECK(run.state[c * 64 + j] == run.k[19 * 64 + c] * run.v[19 * 64 + j]);
     }
+    auto still = random_run<float>(20, 1, 64);
+    std::fill(still.w.begin(), still.w.end(), 1.0f);
+    std::fill(still.k.begin(), still.k.end(), 0.0f);
+    const auto before = still.state;
+    apply(form, still, workspace);
+    CHECK(still.state == before);
   });
 }
 
 TEST_CASE("the same bits for any number of threads, and for calls together or one by one") {
-  for_each_isa<float>(1, [&](Workspace& alone) {
-    for (const Form<float>& form : forms<float>) {
-      CAPTURE(form.name);
-      const auto batch = [] {  // of decoding and of prompts, some of them empty
-        return std::vector<Run<float>>{random_run<float>(1, 3, 64), random_run<float>(100, 2, 64),
-                                       random_run<float>(0, 5, 64), random_run<float>(9, 7, 10),
-                                       random_run<float>(40, 3, 48)};
-      };
-      auto expected = batch();
-      for (auto& run : expected) apply(form, run, alone);
-      for (const int n_threads : {1, 2, 3, 7}) {
-        Workspace workspace({n_threads, alone.isa()});
-        auto runs = batch();
-        std::vector<Wkv5Call<float>> calls;
-        for (auto& run : runs) calls.push_back(run.call());
-        form.run(calls, workspace);
-        for (std::size_t i = 0; i < runs.size(); ++i) {
-          CHECK(runs[i].y == expected[i].y);
-          CHECK(runs[i].state == expected[i].state);
-        }
-      }
-    }
-  });
+  // Of decoding and of prompts, one of them empty.
+  check_threads<Wkv5, Run>({random_run<float>(1, 3, 64), random_run<float>(100, 2, 64), random_run<float>(0, 5, 64),
+                            random_run<float>(9, 7, 10), random_run<float>(40, 3, 48)});
 }
 
 TEST_CASE("a sequence may be cut into calls anywhere: the recurrence keeps every bit, chunks their precision") {
-  const auto start = random_run<float>(40, 2, 64);
-  const Expected expected = reference(start, false), magnitudes = reference(start, true);
-  for_each_isa<float>(1, [&](Workspace& workspace) {
-    for (Index cut = 0; cut <= 40; ++cut) {
-      CAPTURE(cut);
-      for (const Form<float>& form : forms<float>) {
-        CAPTURE(form.name);
-        auto whole = start, cut_run = start;
-        apply(form, whole, workspace);
-        const auto call = cut_run.call();
-        const auto first = tokens_of(call, 0, cut), second = tokens_of(call, cut, 40 - cut);
-        form.run(std::span(&first, 1), workspace);
-        form.run(std::span(&second, 1), workspace);
-        if (form.run == wkv5_sequence<float>) CHECK(cut_run.y == whole.y);
-        CHECK(error_in_bounds(cut_run.y, expected.y, magnitudes.y, start) <= 1);
-        CHECK(error_in_bounds(cut_run.state, expected.state, magnitudes.state, start) <= 1);
-      }
-    }
-  });
+  check_cuts<Wkv5>(random_run<float>(40, 2, 64));
 }
 
 TEST_CASE("no calls are no work, and chunks have a length") {

@@ -3,8 +3,14 @@
 
 #include "support/golden.hpp"
 #include "support/support.hpp"
+#include "support/wkv_forms.hpp"
 
 using namespace rwkv;
+using rwkv_test::check_against_reference;
+using rwkv_test::check_chunk_lengths;
+using rwkv_test::check_cuts;
+using rwkv_test::check_threads;
+using rwkv_test::for_each_form;
 using rwkv_test::Golden;
 using rwkv_test::max_abs_difference;
 using rwkv_test::random_values;
@@ -112,48 +118,22 @@ Expected reference(const Run<Scalar>& run) {
   return result;
 }
 
-template <class Scalar>
-struct Form {
-  std::string name;
-  void (*run)(std::span<const Wkv7Call<Scalar>>, Workspace&);
+struct Wkv7 {
+  template <class Scalar>
+  using Call = Wkv7Call<Scalar>;
+  template <class Scalar>
+  static void sequence(std::span<const Call<Scalar>> calls, Workspace& workspace) {
+    wkv7_sequence(calls, workspace);
+  }
+  template <class Scalar>
+  static void chunked(std::span<const Call<Scalar>> calls, Index chunk_length, Workspace& workspace) {
+    wkv7_chunked(calls, chunk_length, workspace);
+  }
+  template <class Scalar>
+  static void chosen(std::span<const Call<Scalar>> calls, Workspace& workspace) {
+    wkv7(calls, workspace);
+  }
 };
-
-template <class Scalar>
-void one_by_one(std::span<const Wkv7Call<Scalar>> calls, Workspace& workspace) {
-  for (const Wkv7Call<Scalar>& call : calls) {
-    for (Index t = 0; t < call.n_tokens; ++t) {
-      const Wkv7Call<Scalar> step = tokens_of(call, t, 1);
-      wkv7_sequence<Scalar>(std::span(&step, 1), workspace);
-    }
-  }
-}
-template <class Scalar, Index chunk_length>
-void chunked(std::span<const Wkv7Call<Scalar>> calls, Workspace& workspace) {
-  wkv7_chunked<Scalar>(calls, chunk_length, workspace);
-}
-
-template <class Scalar>
-const Form<Scalar> forms[] = {{"sequence", wkv7_sequence<Scalar>},   {"one by one", one_by_one<Scalar>},
-                              {"chunks of 1", chunked<Scalar, 1>},   {"chunks of 3", chunked<Scalar, 3>},
-                              {"chunks of 16", chunked<Scalar, 16>}, {"chunks of 64", chunked<Scalar, 64>},
-                              {"chosen form", wkv7<Scalar>}};
-
-template <class Scalar>
-void apply(const Form<Scalar>& form, Run<Scalar>& run, Workspace& workspace) {
-  const Wkv7Call<Scalar> call = run.call();
-  form.run(std::span(&call, 1), workspace);
-}
-
-/// Calls function(workspace) for each instruction set that computes with this type: double has the portable one only.
-template <class Scalar, class Function>
-void for_each_isa(int n_threads, Function&& function) {
-  for (const Isa isa : all_isas) {
-    if (!is_available(isa) || (sizeof(Scalar) == sizeof(double) && isa != Isa::scalar)) continue;
-    CAPTURE(name(isa));
-    Workspace workspace({n_threads, isa});
-    function(workspace);
-  }
-}
 
 /// The largest |value - expected| in units of what rounding may do to it. A step rounds every value a few times, each
 /// time by half a unit of the largest, and its matrix makes no vector longer than about itself: T steps add up T such
@@ -172,32 +152,14 @@ double error_in_bounds(const Run<Scalar>& run, const Expected& expected) {
 }
 
 template <class Scalar>
-void check_against_reference(const Run<Scalar>& start) {
-  CAPTURE(start.n_tokens);
-  CAPTURE(start.head_size);
-  const Expected expected = reference(start);
-  for_each_isa<Scalar>(1, [&](Workspace& workspace) {
-    for (const Form<Scalar>& form : forms<Scalar>) {
-      CAPTURE(form.name);
-      auto run = start;
-      apply(form, run, workspace);
-      CHECK(error_in_bounds(run, expected) <= 1);
-    }
-  });
-}
-
-template <class Scalar>
 void check_golden(const std::string& name, double output_bound, double state_bound) {
   const Golden golden("testdata/ops/" + name + ".safetensors");
   CAPTURE(name);
-  for_each_isa<Scalar>(2, [&](Workspace& workspace) {
-    for (const Form<Scalar>& form : forms<Scalar>) {
-      CAPTURE(form.name);
-      auto run = golden_run<Scalar>(golden);
-      apply(form, run, workspace);
-      CHECK(max_abs_difference(run.y, golden.values("y")) <= output_bound);
-      CHECK(max_abs_difference(run.state, golden.values("state")) <= state_bound);
-    }
+  for_each_form<Wkv7, Scalar>(2, [&](const auto& form, Workspace& workspace) {
+    auto run = golden_run<Scalar>(golden);
+    apply(form, run, workspace);
+    CHECK(max_abs_difference(run.y, golden.values("y")) <= output_bound);
+    CHECK(max_abs_difference(run.state, golden.values("state")) <= state_bound);
   });
 }
 
@@ -222,11 +184,11 @@ TEST_CASE("double: every form gives the operator goldens to 1e-12") {
 TEST_CASE("every form is the equation within its roundings, for every shape") {
   for (const Index head_size : {1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 70}) {
     for (const Index n_tokens : {0, 1, 2, 3, 7, 16, 17, 33}) {
-      check_against_reference(random_run<float>(n_tokens, 2, head_size));
-      check_against_reference(random_run<double>(n_tokens, 2, head_size));
+      check_against_reference<Wkv7>(random_run<float>(n_tokens, 2, head_size));
+      check_against_reference<Wkv7>(random_run<double>(n_tokens, 2, head_size));
     }
   }
-  check_against_reference(random_run<float>(130, 2, 64));
+  check_against_reference<Wkv7>(random_run<float>(130, 2, 64));
 }
 
 TEST_CASE("the strongest decay and no decay, with keys removed in full and not at all") {
@@ -235,89 +197,37 @@ TEST_CASE("the strongest decay and no decay, with keys removed in full and not a
       auto run = random_run<float>(130, 2, 64);
       std::fill(run.w.begin(), run.w.end(), static_cast<float>(decay));
       std::fill(run.a.begin(), run.a.end(), rate);
-      check_against_reference(run);
+      check_against_reference<Wkv7>(run);
       std::fill(run.kk.begin(), run.kk.end(), 0.0f);
-      check_against_reference(run);
+      check_against_reference<Wkv7>(run);
     }
   }
 }
 
-TEST_CASE("every chunk length gives the same") {
-  const auto start = random_run<float>(40, 1, 64);
-  const Expected expected = reference(start);
-  for_each_isa<float>(1, [&](Workspace& workspace) {
-    for (Index chunk_length = 1; chunk_length <= 41; ++chunk_length) {
-      CAPTURE(chunk_length);
-      auto run = start;
-      const auto call = run.call();
-      wkv7_chunked<float>(std::span(&call, 1), chunk_length, workspace);
-      CHECK(error_in_bounds(run, expected) <= 1);
-    }
-  });
-}
+TEST_CASE("every chunk length gives the same") { check_chunk_lengths<Wkv7>(random_run<float>(40, 1, 64)); }
 
 TEST_CASE("the output may replace the values") {
-  for_each_isa<float>(1, [&](Workspace& workspace) {
-    for (const Form<float>& form : forms<float>) {
-      CAPTURE(form.name);
-      for (const Index head_size : {10, 64}) {
-        auto run = random_run<float>(40, 2, head_size), in_place = run;
-        apply(form, run, workspace);
-        auto call = in_place.call();
-        call.y = in_place.v.data();
-        form.run(std::span<const Wkv7Call<float>>(&call, 1), workspace);
-        CHECK(in_place.v == run.y);
-        CHECK(in_place.state == run.state);
-      }
+  for_each_form<Wkv7, float>(1, [&](const auto& form, Workspace& workspace) {
+    for (const Index head_size : {10, 64}) {
+      auto run = random_run<float>(40, 2, head_size), in_place = run;
+      apply(form, run, workspace);
+      auto call = in_place.call();
+      call.y = in_place.v.data();
+      form.run(std::span<const Wkv7Call<float>>(&call, 1), workspace);
+      CHECK(in_place.v == run.y);
+      CHECK(in_place.state == run.state);
     }
   });
 }
 
 TEST_CASE("the same bits for any number of threads, and for calls together or one by one") {
-  for_each_isa<float>(1, [&](Workspace& alone) {
-    for (const Form<float>& form : forms<float>) {
-      CAPTURE(form.name);
-      const auto batch = [] {  // of decoding and of prompts, some of them empty
-        return std::vector<Run<float>>{random_run<float>(1, 3, 64), random_run<float>(100, 2, 64),
-                                       random_run<float>(0, 5, 64), random_run<float>(9, 7, 10),
-                                       random_run<float>(40, 3, 48)};
-      };
-      auto expected = batch();
-      for (auto& run : expected) apply(form, run, alone);
-      for (const int n_threads : {1, 2, 3, 7}) {
-        Workspace workspace({n_threads, alone.isa()});
-        auto runs = batch();
-        std::vector<Wkv7Call<float>> calls;
-        for (auto& run : runs) calls.push_back(run.call());
-        form.run(calls, workspace);
-        for (std::size_t i = 0; i < runs.size(); ++i) {
-          CHECK(runs[i].y == expected[i].y);
-          CHECK(runs[i].state == expected[i].state);
-        }
-      }
-    }
-  });
+  // Of decoding and of prompts, one of them empty.
+  check_threads<Wkv7, Run>({random_run<float>(1, 3, 64), random_run<float>(100, 2, 64), random_run<float>(0, 5, 64),
+                            random_run<float>(9, 7, 10), random_run<float>(40, 3, 48)});
 }
 
 TEST_CASE("a sequence may be cut into calls anywhere: the recurrence keeps every bit, chunks their precision") {
-  const auto start = random_run<float>(40, 2, 64);
-  const Expected expected = reference(start);
-  for_each_isa<float>(1, [&](Workspace& workspace) {
-    for (Index cut = 0; cut <= 40; ++cut) {
-      CAPTURE(cut);
-      for (const Form<float>& form : forms<float>) {
-        CAPTURE(form.name);
-        auto whole = start, cut_run = start;
-        apply(form, whole, workspace);
-        const auto call = cut_run.call();
-        const auto first = tokens_of(call, 0, cut), second = tokens_of(call, cut, 40 - cut);
-        form.run(std::span(&first, 1), workspace);
-        form.run(std::span(&second, 1), workspace);
-        if (form.run == wkv7_sequence<float>) CHECK(cut_run.y == whole.y);
-        CHECK(error_in_bounds(cut_run, expected) <= 1);
-      }
-    }
-  });
+  check_cuts<Wkv7>(random_run<float>(40, 2, 64));
 }
 
 TEST_CASE("no calls are no work, and chunks have a length of 1 to 64") {
