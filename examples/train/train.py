@@ -1,175 +1,192 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Trains a small byte-level RWKV-4 on a text, on a CPU, and saves it as an official checkpoint (.pth, bf16).
+"""Trains an RWKV-7 (or with --generation 4 an RWKV-4) on a text and writes an official checkpoint.
 
-    python3 examples/train/train.py TRAIN.txt.gz VALID.txt.gz OUT.pth --minutes 60
+    train.py --text tales.train.txt.gz --valid tales.valid.txt.gz --vocab fairy-tales.vocab --out run
 
-Needs PyTorch (Debian: python3-torch). The initial values are those of RWKV-LM: matrices orthogonal or zero, time_* by
-layer and channel.
-"""
+Everything it needs to go on with later is in the folder `run`: start it again with the same words and it resumes. `run`
+gets last.pt (parameters, optimiser, step), log.csv (step, seconds, loss, bits per byte), best.pth and model.pth (the
+average of the last checkpoints) with official names in bf16."""
 import argparse
+import ast
+import contextlib
+import csv
 import gzip
 import math
+import os
 import time
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+import rwkv_torch as rwkv
 
 
-class TimeMix(nn.Module):
-    def __init__(self, n_layer, n_embd, layer):
-        super().__init__()
-        late, early = layer / max(1, n_layer - 1), 1 - layer / n_layer
-        channel = torch.arange(n_embd) / n_embd
-        h = torch.arange(n_embd) / (n_embd - 1)
-        zigzag = (torch.arange(n_embd) + 1) % 3 - 1
-        self.time_decay = nn.Parameter(-5 + 8 * h ** (0.7 + 1.3 * late))
-        self.time_first = nn.Parameter(math.log(0.3) + 0.5 * zigzag)
-        self.time_mix_k = nn.Parameter((channel ** early).view(1, 1, -1))
-        self.time_mix_v = nn.Parameter((channel ** early + 0.3 * late).view(1, 1, -1))
-        self.time_mix_r = nn.Parameter((channel ** (0.5 * early)).view(1, 1, -1))
-        self.key, self.value, self.receptance, self.output = (nn.Linear(n_embd, n_embd, bias=False) for _ in range(4))
-        nn.init.orthogonal_(self.value.weight)
-        for zero in (self.key, self.receptance, self.output):
-            nn.init.zeros_(zero.weight)
-
-    def forward(self, x):
-        before = F.pad(x, (0, 0, 1, -1))
-        k, v, r = (linear(x * mix + before * (1 - mix)) for linear, mix in (
-            (self.key, self.time_mix_k), (self.value, self.time_mix_v), (self.receptance, self.time_mix_r)))
-        return self.output(torch.sigmoid(r) * wkv(-self.time_decay.exp(), self.time_first, k, v))
-
-
-def wkv(w, u, k, v):
-    """The recurrence of RWKV-4 with the running maximum of the exponents; k and v are [B, T, C]."""
-    aa = torch.zeros_like(k[:, 0])
-    bb = torch.zeros_like(aa)
-    pp = torch.full_like(aa, -1e30)
-    y = []
-    for kt, vt in zip(k.unbind(1), v.unbind(1)):
-        q = torch.maximum(pp, u + kt)
-        e1, e2 = (pp - q).exp(), (u + kt - q).exp()
-        y.append((e1 * aa + e2 * vt) / (e1 * bb + e2))
-        q = torch.maximum(pp + w, kt)
-        e1, e2 = (pp + w - q).exp(), (kt - q).exp()
-        aa, bb, pp = e1 * aa + e2 * vt, e1 * bb + e2, q
-    return torch.stack(y, 1)
-
-
-class ChannelMix(nn.Module):
-    def __init__(self, n_layer, n_embd, layer):
-        super().__init__()
-        channel = (torch.arange(n_embd) / n_embd) ** (1 - layer / n_layer)
-        self.time_mix_k = nn.Parameter(channel.clone().view(1, 1, -1))
-        self.time_mix_r = nn.Parameter(channel.clone().view(1, 1, -1))
-        self.key = nn.Linear(n_embd, 4 * n_embd, bias=False)
-        self.receptance = nn.Linear(n_embd, n_embd, bias=False)
-        self.value = nn.Linear(4 * n_embd, n_embd, bias=False)
-        nn.init.orthogonal_(self.key.weight, gain=2.0)  # sqrt(rows / columns)
-        for zero in (self.receptance, self.value):
-            nn.init.zeros_(zero.weight)
-
-    def forward(self, x):
-        before = F.pad(x, (0, 0, 1, -1))
-        k, r = (linear(x * mix + before * (1 - mix))
-                for linear, mix in ((self.key, self.time_mix_k), (self.receptance, self.time_mix_r)))
-        return torch.sigmoid(r) * self.value(torch.relu(k) ** 2)
-
-
-class Block(nn.Module):
-    def __init__(self, n_layer, n_embd, layer):
-        super().__init__()
-        if layer == 0:
-            self.ln0 = nn.LayerNorm(n_embd)
-        self.ln1, self.ln2 = nn.LayerNorm(n_embd), nn.LayerNorm(n_embd)
-        self.att = TimeMix(n_layer, n_embd, layer)
-        self.ffn = ChannelMix(n_layer, n_embd, layer)
-
-    def forward(self, x):
-        if hasattr(self, "ln0"):
-            x = self.ln0(x)
-        x = x + self.att(self.ln1(x))
-        return x + self.ffn(self.ln2(x))
-
-
-class Model(nn.Module):
-    def __init__(self, n_layer, n_embd, n_vocab=256):
-        super().__init__()
-        self.emb = nn.Embedding(n_vocab, n_embd)
-        self.blocks = nn.ModuleList(Block(n_layer, n_embd, layer) for layer in range(n_layer))
-        self.ln_out = nn.LayerNorm(n_embd)
-        self.head = nn.Linear(n_embd, n_vocab, bias=False)
-        nn.init.uniform_(self.emb.weight, -1e-4, 1e-4)
-        nn.init.orthogonal_(self.head.weight, gain=0.5 * math.sqrt(n_vocab / n_embd))
-
-    def forward(self, tokens):
-        x = self.emb(tokens)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.ln_out(x))
-
-
-def read_bytes(path):
+def read(path):
     with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-        return torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+        return file.read()
 
 
-def bits_per_byte(model, text, length=256, batch=32, n_batches=2):
-    """Mean cross-entropy over windows spread evenly over the text; each starts without memory."""
-    starts = torch.linspace(0, len(text) - length - 1, batch * n_batches).long()
-    total = 0.0
-    with torch.no_grad():
-        for part in starts.split(batch):
-            window = torch.stack([text[s:s + length + 1] for s in part]).long()
-            total += F.cross_entropy(model(window[:, :-1]).flatten(0, 1), window[:, 1:].flatten()).item()
-    return total / n_batches / math.log(2)
+def read_vocabulary(path):
+    """{bytes: id} of a file in the format of the World vocabulary."""
+    tokens = {}
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            number, rest = line.split(" ", 1)
+            literal = ast.literal_eval(rest.rsplit(" ", 1)[0])
+            tokens[literal.encode() if isinstance(literal, str) else literal] = int(number)
+    return tokens
+
+
+def encode(text, tokens):
+    """Ids by the longest match."""
+    longest, ids, at = max(map(len, tokens)), [], 0
+    while at < len(text):
+        for length in range(min(longest, len(text) - at), 0, -1):
+            number = tokens.get(text[at:at + length])
+            if number is not None:
+                ids.append(number)
+                at += length
+                break
+    return np.array(ids, dtype=np.int64)
+
+
+@torch.no_grad()
+def bits_per_byte(parameters, config, ids, n_bytes, length=512, streams=16):
+    """Over a whole text, cut into `streams` equal runs through each of which the State is carried; what remains at the
+    end, shorter than a piece, is left out of both counts."""
+    run = (len(ids) - 1) // streams // length * length
+    inputs = torch.from_numpy(np.stack([ids[i * run:i * run + run] for i in range(streams)]))
+    targets = torch.from_numpy(np.stack([ids[i * run + 1:i * run + run + 1] for i in range(streams)]))
+    state, loss = rwkv.new_state(config, streams), 0.0
+    for first in range(0, run, length):
+        logits, state = rwkv.forward(parameters, config, inputs[:, first:first + length], state)
+        loss += F.cross_entropy(logits.flatten(0, 1), targets[:, first:first + length].flatten(), reduction="sum").item()
+    return loss / math.log(2) / (n_bytes * run * streams / len(ids))
+
+
+def parameter_groups(parameters, weight_decay):
+    """Weight decay for matrices only, twice the rate for the decays: RWKV-v7/train_temp/src/model.py."""
+    decayed, fast, rest = [], [], []
+    for name, tensor in parameters.items():
+        if name.endswith((".w0", "time_decay")):
+            fast.append(tensor)
+        elif name.endswith(".weight") and tensor.dim() >= 2:
+            decayed.append(tensor)
+        else:
+            rest.append(tensor)
+    return [{"params": rest, "weight_decay": 0.0, "scale": 1.0}, {"params": fast, "weight_decay": 0.0, "scale": 2.0},
+            {"params": decayed, "weight_decay": weight_decay, "scale": 1.0}]
+
+
+def learning_rate(step, options):
+    if step < options.warmup:
+        return options.lr * (step + 1) / options.warmup
+    share = min(1, (step - options.warmup) / max(1, options.steps - options.warmup))
+    return options.lr_end + (options.lr - options.lr_end) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def save(path, content):
+    """Complete or not at all."""
+    torch.save(content, path + ".part")
+    os.replace(path + ".part", path)
+
+
+def export(parameters):
+    return {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in parameters.items()}
+
+
+def batches(ids, options, step):
+    """Random pieces of the text; the same ones for the same step, so that a resumed run goes on as it would have."""
+    chance = np.random.default_rng((options.seed, step))
+    starts = chance.integers(0, len(ids) - options.length - 1, options.batch)
+    pieces = torch.from_numpy(np.stack([ids[start:start + options.length + 1] for start in starts]))
+    return pieces[:, :-1], pieces[:, 1:]
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("text", "valid", "vocab", "out"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--generation", type=int, choices=(4, 7), default=7)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr-end", type=float, default=1e-4)
+    parser.add_argument("--warmup", type=int, default=100)
+    parser.add_argument("--weight-decay", type=float, default=0.1)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--every", type=int, default=200, help="steps between evaluations")
+    parser.add_argument("--average", type=int, default=5, help="checkpoints that model.pth is the mean of")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long, to go on later")
+    return parser.parse_args()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train")
-    parser.add_argument("valid")
-    parser.add_argument("out")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--n-layer", type=int, default=3)
-    parser.add_argument("--n-embd", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--length", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)  # decayed sums become denormal, and those are slow
-    train, valid = read_bytes(args.train), read_bytes(args.valid)
-    model = Model(args.n_layer, args.n_embd)
-    decayed = [p for p in model.parameters() if p.dim() == 2]
-    others = [p for p in model.parameters() if p.dim() != 2]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.99), eps=1e-8)
-    begin, step, shown, average = time.time(), 0, 0.0, None
-    while (progress := (time.time() - begin) / (60 * args.minutes)) < 1:
-        warm_up = min(1.0, (step + 1) / 100)
+    options = parse()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    os.makedirs(options.out, exist_ok=True)
+    at = lambda name: os.path.join(options.out, name)
+    tokens = read_vocabulary(options.vocab)
+    config = rwkv.Config(options.generation, options.layers, options.width, 4 * options.width, max(tokens.values()) + 1)
+    train, valid_text = encode(read(options.text), tokens), read(options.valid)
+    valid = encode(valid_text, tokens)
+
+    parameters = {name: t.contiguous().requires_grad_() for name, t in rwkv.new_parameters(config).items()}
+    optimizer = torch.optim.AdamW(parameter_groups(parameters, options.weight_decay), betas=(0.9, 0.99), eps=1e-18)
+    step, recent, best = 0, [], math.inf
+    if os.path.exists(at("last.pt")):
+        last = torch.load(at("last.pt"))
+        for name, tensor in parameters.items():
+            tensor.data.copy_(last["parameters"][name])
+        optimizer.load_state_dict(last["optimizer"])
+        step, recent, best = last["step"], last["recent"], last["best"]
+    n_parameters = sum(t.numel() for t in parameters.values())
+    print(f"{n_parameters / 1e6:.2f} M parameters, {len(train) / 1e6:.2f} M tokens, from step {step}", flush=True)
+
+    start, losses = time.time(), []
+    while step < options.steps and time.time() - start < 60 * options.minutes:
+        rate = learning_rate(step, options)
         for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        starts = torch.randint(len(train) - args.length - 1, (args.batch,))
-        window = torch.stack([train[s:s + args.length + 1] for s in starts]).long()
-        loss = F.cross_entropy(model(window[:, :-1]).flatten(0, 1), window[:, 1:].flatten())
+            group["lr"] = rate * group["scale"]
+        inputs, targets = batches(train, options, step)
+        fast = torch.autocast("cpu", torch.bfloat16) if options.bf16 else contextlib.nullcontext()
+        with fast:
+            logits, _ = rwkv.forward(parameters, config, inputs, rwkv.new_state(config, options.batch), options.dropout)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         step += 1
-        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
-        if time.time() - shown > 120:
-            shown = time.time()
-            speed = step * args.batch * args.length / (shown - begin)
-            print(f"step {step}  {100 * progress:.0f} %  train {average / math.log(2):.3f}  "
-                  f"valid {bits_per_byte(model, valid):.3f} bits/byte  {speed:.0f} bytes/s", flush=True)
-    print(f"step {step}  valid {bits_per_byte(model, valid, n_batches=32):.4f} bits/byte", flush=True)
-    torch.save({name: value.bfloat16() for name, value in model.state_dict().items()}, args.out)
+        losses.append(loss.item())
+        if step % 20 == 0:
+            speed = len(losses) * options.batch * options.length / (time.time() - start)
+            print(f"step {step} loss {np.mean(losses[-20:]):.4f} rate {rate:.2e} {speed:.0f} tokens/s", flush=True)
+        if step % options.every == 0 or step == options.steps:
+            bits = bits_per_byte(parameters, config, valid, len(valid_text))
+            recent = (recent + [{name: t.detach().clone() for name, t in parameters.items()}])[-options.average:]
+            if bits < best:
+                best = bits
+                save(at("best.pth"), export(parameters))
+            save(at("last.pt"), {"parameters": {name: t.detach() for name, t in parameters.items()}, "step": step,
+                                 "optimizer": optimizer.state_dict(), "recent": recent, "best": best})
+            print(f"step {step} validation {bits:.4f} bits per byte", flush=True)
+            with open(at("log.csv"), "a", newline="") as file:
+                csv.writer(file).writerow([step, round(time.time() - start), np.mean(losses[-options.every:]), bits])
+    if recent:
+        mean = {name: torch.stack([each[name] for each in recent]).mean(0) for name in parameters}
+        bits = bits_per_byte(mean, config, valid, len(valid_text))
+        save(at("model.pth"), export(mean))
+        print(f"the mean of the last {len(recent)}: {bits:.4f} bits per byte")
 
 
 if __name__ == "__main__":
