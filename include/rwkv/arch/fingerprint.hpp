@@ -12,6 +12,7 @@
 
 #include "rwkv/arch/builder.hpp"
 #include "rwkv/arch/config.hpp"
+#include "rwkv/core/sorted_order.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/time_mixing_names.hpp"
@@ -98,18 +99,18 @@ inline void add_values(Fnv1a& hash, const TensorView& vector) noexcept {
                       .expected = "16 hexadecimal digits",
                       .found = in_quotes(text)});
   }
-  std::vector<const TensorSpec*> tensors;
-  for (const TensorSpec& spec : construction.asked) tensors.push_back(&spec);
-  // The order of constructors may change, fingerprints may not.
-  std::sort(tensors.begin(), tensors.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+  const std::vector<TensorSpec>& tensors = construction.asked;
   detail::Fnv1a hash;
   hash.add(name(construction.config.generation));
-  for (const TensorSpec* const spec : tensors) {
-    const TensorView& tensor = checkpoint.at(spec->name);
-    hash.add(spec->name);
-    hash.add(to_string(spec->shape));
-    if (detail::is_reconstructed(spec->name)) continue;
-    if (spec->role == TensorRole::vector) {
+  // The order of constructors may change, fingerprints may not.
+  const auto by_name = [&](std::size_t a, std::size_t b) { return tensors[a].name < tensors[b].name; };
+  for (const std::size_t i : sorted_order(tensors.size(), by_name)) {
+    const TensorSpec& spec = tensors[i];
+    const TensorView& tensor = checkpoint.at(spec.name);
+    hash.add(spec.name);
+    hash.add(to_string(spec.shape));
+    if (detail::is_reconstructed(spec.name)) continue;
+    if (spec.role == TensorRole::vector) {
       detail::add_values(hash, tensor);
     } else {
       hash.add(name(tensor.dtype));

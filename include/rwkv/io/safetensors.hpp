@@ -34,7 +34,6 @@ RWKV_NAMESPACE_END
 #include <cstdint>
 #include <iterator>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -43,6 +42,7 @@ RWKV_NAMESPACE_END
 #include <nlohmann/json.hpp>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/sorted_order.hpp"
 #include "rwkv/io/atomic_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/safetensors_header.hpp"
@@ -98,30 +98,33 @@ inline constexpr std::pair<std::string_view, DType> safetensors_dtypes[] = {
 
 /// Throws FormatError if two tensors overlap.
 inline void check_safetensors_overlaps(const std::string& path, const std::vector<SafetensorsEntry>& entries) {
-  std::vector<const SafetensorsEntry*> by_offset;
-  for (const SafetensorsEntry& entry : entries) by_offset.push_back(&entry);
-  std::sort(by_offset.begin(), by_offset.end(), [](const auto* a, const auto* b) { return a->offsets < b->offsets; });
+  const auto is_before = [&](std::size_t a, std::size_t b) {
+    const auto &left = entries[a].offsets, &right = entries[b].offsets;
+    return left[0] != right[0] ? left[0] < right[0] : left[1] < right[1];
+  };
   std::uint64_t end = 0;
-  for (const SafetensorsEntry* const entry : by_offset) {
-    if (entry->offsets[0] < end) {
+  for (const std::size_t i : sorted_order(entries.size(), is_before)) {
+    const SafetensorsEntry& entry = entries[i];
+    if (entry.offsets[0] < end) {
       throw FormatError({.path = path,
-                         .item = tensor_item(entry->name),
+                         .item = tensor_item(entry.name),
                          .problem = "overlaps another tensor",
                          .expected = "data at offset " + std::to_string(end) + " or later",
-                         .found = std::to_string(entry->offsets[0])});
+                         .found = std::to_string(entry.offsets[0])});
     }
-    end = entry->offsets[1];
+    end = entry.offsets[1];
   }
 }
 
 /// Where the data of each tensor goes: the ones of wide types first, so that every tensor is aligned to its type.
 struct SafetensorsLayout {
   explicit SafetensorsLayout(const std::vector<Checkpoint::Entry>& entries)
-      : order(entries.size()), offsets(entries.size()) {
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&entries](std::size_t a, std::size_t b) {
-      return info(entries[a].tensor.dtype).block_bytes > info(entries[b].tensor.dtype).block_bytes;
-    });
+      : order(sorted_order(entries.size(),
+                           [&](std::size_t a, std::size_t b) {
+                             return info(entries[a].tensor.dtype).block_bytes >
+                                    info(entries[b].tensor.dtype).block_bytes;
+                           })),
+        offsets(entries.size()) {
     Index end = 0;
     for (const std::size_t i : order) {
       offsets[i] = end;

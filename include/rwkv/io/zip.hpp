@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/sorted_order.hpp"
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/crc32.hpp"
 
@@ -40,7 +41,7 @@ public:
     ByteReader reader(path_, "zip directory", bytes_.subspan(directory.offset, directory.size));
     for (std::uint64_t i = 0; i < directory.n_entries; ++i) entries_.push_back(read_entry(reader, directory.offset));
     check_overlaps();
-    check_names();
+    sort_by_name();
   }
 
   /// Sorted by name.
@@ -48,8 +49,9 @@ public:
 
   /// The entry of that name, or null.
   [[nodiscard]] const ZipEntry* find(std::string_view name) const noexcept {
-    const auto entry = std::lower_bound(entries_.begin(), entries_.end(), name,
-                                        [](const ZipEntry& each, std::string_view text) { return each.name < text; });
+    const auto entry =
+        std::lower_bound(entries_.begin(), entries_.end(), name,
+                         [](const ZipEntry& each, std::string_view wanted) { return each.name < wanted; });
     return entry != entries_.end() && entry->name == name ? &*entry : nullptr;
   }
 
@@ -217,19 +219,25 @@ private:
     return reader.take(stored_size);
   }
 
-  void check_overlaps() {
-    std::sort(entries_.begin(), entries_.end(),
-              [](const ZipEntry& a, const ZipEntry& b) { return a.header_offset < b.header_offset; });
-    for (std::size_t i = 1; i < entries_.size(); ++i) {
-      const std::byte* const end = entries_[i - 1].data.data() + entries_[i - 1].data.size();
-      if (end > bytes_.data() + entries_[i].header_offset) {
-        fail(item(entries_[i]), "overlaps " + in_quotes(entries_[i - 1].name));
-      }
+  void check_overlaps() const {
+    const auto order = sorted_order(entries_.size(), [this](std::size_t a, std::size_t b) {
+      return entries_[a].header_offset < entries_[b].header_offset;
+    });
+    for (std::size_t i = 1; i < order.size(); ++i) {
+      const ZipEntry &before = entries_[order[i - 1]], &entry = entries_[order[i]];
+      const std::byte* const end = before.data.data() + before.data.size();
+      if (end > bytes_.data() + entry.header_offset) fail(item(entry), "overlaps " + in_quotes(before.name));
     }
   }
 
-  void check_names() {
-    std::sort(entries_.begin(), entries_.end(), [](const ZipEntry& a, const ZipEntry& b) { return a.name < b.name; });
+  void sort_by_name() {
+    std::vector<ZipEntry> sorted;
+    sorted.reserve(entries_.size());
+    for (const std::size_t i : sorted_order(
+             entries_.size(), [this](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; })) {
+      sorted.push_back(entries_[i]);
+    }
+    entries_ = std::move(sorted);
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       const std::string_view name = entries_[i].name;
       if (i > 0 && entries_[i - 1].name == name) fail(item(entries_[i]), "the name occurs twice");

@@ -14,6 +14,7 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/mapped_file.hpp"
+#include "rwkv/core/sorted_order.hpp"
 #include "rwkv/text/byte_trie.hpp"
 #include "rwkv/text/python_literal.hpp"
 #include "rwkv/version.hpp"
@@ -143,7 +144,10 @@ private:
     for (Token token = 1; token < n_vocab(); ++token) {
       if (!bytes(token).empty()) entries.push_back({bytes(token), token});
     }
-    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+    const auto order =
+        sorted_order(entries.size(), [&](std::size_t a, std::size_t b) { return entries[a].bytes < entries[b].bytes; });
+    const std::vector<ByteTrie::Entry> unsorted = entries;
+    for (std::size_t i = 0; i < order.size(); ++i) entries[i] = unsorted[order[i]];
     const auto same = std::adjacent_find(entries.begin(), entries.end(),
                                          [](const auto& a, const auto& b) { return a.bytes == b.bytes; });
     if (same != entries.end()) {
