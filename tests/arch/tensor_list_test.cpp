@@ -133,6 +133,8 @@ TEST_CASE("a Config that no model has is refused with what is wrong in it") {
   refused(
       v7, [](Config& config) { config.n_ctx = 5; }, "n_ctx: expected 0");
   refused(
+      v7, [](Config& config) { config.has_ffn_pre = true; }, "has_ffn_pre: expected 0");
+  refused(
       small_model(Generation::v6), [](Config& config) { config.low_rank.mix = 0; }, "low_rank.mix");
   refused(
       small_model(Generation::v3), [](Config& config) { config.n_ctx = 0; }, "n_ctx: expected 1 to");

@@ -21,6 +21,7 @@ struct Form {
   using Call = typename Operator::template Call<Scalar>;
   std::string name;
   void (*run)(std::span<const Call>, Workspace&);
+  bool is_recurrence = false;  // the same bits wherever the sequence is cut
 };
 
 template <class Operator, class Scalar>
@@ -40,9 +41,9 @@ void by_chunks(std::span<const typename Operator::template Call<Scalar>> calls, 
 
 template <class Operator, class Scalar>
 const Form<Operator, Scalar> forms[] = {
-    {"sequence", Operator::template sequence<Scalar>}, {"one by one", one_by_one<Operator, Scalar>},
-    {"chunks of 1", by_chunks<Operator, Scalar, 1>},   {"chunks of 3", by_chunks<Operator, Scalar, 3>},
-    {"chunks of 16", by_chunks<Operator, Scalar, 16>}, {"chunks of 64", by_chunks<Operator, Scalar, 64>},
+    {"sequence", Operator::template sequence<Scalar>, true}, {"one by one", one_by_one<Operator, Scalar>, true},
+    {"chunks of 1", by_chunks<Operator, Scalar, 1>},         {"chunks of 3", by_chunks<Operator, Scalar, 3>},
+    {"chunks of 16", by_chunks<Operator, Scalar, 16>},       {"chunks of 64", by_chunks<Operator, Scalar, 64>},
     {"chosen form", Operator::template chosen<Scalar>}};
 
 /// Calls function(workspace) for each instruction set that computes with this type: double has the portable one only.
@@ -134,7 +135,7 @@ void check_cuts(const Run<float>& start) {
       const auto first = tokens_of(call, 0, cut), second = tokens_of(call, cut, start.n_tokens - cut);
       form.run(std::span(&first, 1), workspace);
       form.run(std::span(&second, 1), workspace);
-      if (form.name == "sequence") CHECK(run.y == whole.y);
+      if (form.is_recurrence) CHECK(run.y == whole.y);
       CHECK(error_in_bounds(run, expected) <= 1);
     }
   });

@@ -8,6 +8,7 @@
 
 #include "rwkv/arch/batch.hpp"
 #include "rwkv/arch/builder.hpp"
+#include "rwkv/core/function_ref.hpp"
 #include "rwkv/nn/norm.hpp"
 #include "rwkv/nn/rows.hpp"
 

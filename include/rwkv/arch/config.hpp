@@ -63,6 +63,11 @@ struct Config {
   friend constexpr bool operator==(const Config&, const Config&) noexcept = default;
 };
 
+/// Whether a model of this generation may have a second channel mixing in place of its first time mixing.
+[[nodiscard]] constexpr bool may_have_ffn_pre(Generation generation) noexcept {
+  return generation >= Generation::v2 && generation <= Generation::v4;
+}
+
 /// Throws ArgumentError unless the heads make up the attention.
 inline void check_heads(const Config& config) {
   if (config.n_head > 0 && config.head_size > 0 && config.n_att % config.n_head == 0 &&
@@ -102,6 +107,7 @@ inline void check(const Config& config) {
   constexpr Index max_n_ctx = Index{1} << 22;  // twice as many are still exact as a float of the State
   require(!has_n_ctx || (config.n_ctx > 0 && config.n_ctx <= max_n_ctx), "n_ctx", "1 to 4194304", config.n_ctx);
   require(has_n_ctx || config.n_ctx == 0, "n_ctx", "0: the model has no limit", config.n_ctx);
+  require(!config.has_ffn_pre || may_have_ffn_pre(generation), "has_ffn_pre", "0: RWKV-2 to 4 may have it", 1);
   const bool is_eps = config.group_norm_eps >= 0 && config.group_norm_eps < 1;  // false for NaN
   if (is_eps) return;
   throw ArgumentError({.item = "group_norm_eps",

@@ -221,7 +221,7 @@ inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& c
   config.n_layer = detail::count_layers(checkpoint);
   config.n_att = shapes.rows_in_layers(detail::key_name(config.generation));
   config.n_ffn = shapes.rows_in_layers(is_v1 ? "mlp.key.weight" : "ffn.key.weight");
-  config.has_ffn_pre = checkpoint.contains("blocks.0.ffnPre.key.weight");
+  config.has_ffn_pre = may_have_ffn_pre(config.generation) && checkpoint.contains("blocks.0.ffnPre.key.weight");
   if (is_v1) {
     config.n_ctx = shapes.cols_in_layers("attn.time_w");
     config.has_time_out = checkpoint.contains("time_out");

@@ -41,8 +41,9 @@ template <class Scalar>
     case Generation::v7a: return std::make_unique<const v7a::Block<Scalar>>(build);
     case Generation::v7b: return std::make_unique<const v7b::Layer<Scalar>>(build);
     case Generation::v8_rc00: return std::make_unique<const v8_rc00::Block<Scalar>>(build);
-    default: return std::make_unique<const v7::Block<Scalar>>(build);
+    case Generation::v7: break;
   }
+  return std::make_unique<const v7::Block<Scalar>>(build);
 }
 
 RWKV_NAMESPACE_END

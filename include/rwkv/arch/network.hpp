@@ -2,7 +2,6 @@
 // The frame around the layers that all generations share: embedding, layers, ln_out, head.
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <span>

@@ -22,4 +22,15 @@ RWKV_NAMESPACE_BEGIN
   return order;
 }
 
+/// A copy of the values in that order.
+template <class T>
+[[nodiscard]] std::vector<T> sorted_copy(const std::vector<T>& values,
+                                         FunctionRef<bool(const T&, const T&)> is_before) {
+  std::vector<T> sorted;
+  sorted.reserve(values.size());
+  const auto by_number = [&](std::size_t a, std::size_t b) { return is_before(values[a], values[b]); };
+  for (const std::size_t i : sorted_order(values.size(), by_number)) sorted.push_back(values[i]);
+  return sorted;
+}
+
 RWKV_NAMESPACE_END

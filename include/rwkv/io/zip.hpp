@@ -231,13 +231,7 @@ private:
   }
 
   void sort_by_name() {
-    std::vector<ZipEntry> sorted;
-    sorted.reserve(entries_.size());
-    for (const std::size_t i : sorted_order(
-             entries_.size(), [this](std::size_t a, std::size_t b) { return entries_[a].name < entries_[b].name; })) {
-      sorted.push_back(entries_[i]);
-    }
-    entries_ = std::move(sorted);
+    entries_ = sorted_copy<ZipEntry>(entries_, [](const auto& a, const auto& b) { return a.name < b.name; });
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       const std::string_view name = entries_[i].name;
       if (i > 0 && entries_[i - 1].name == name) fail(item(entries_[i]), "the name occurs twice");

@@ -22,6 +22,7 @@ struct PortableLanes {
   using Integers = Vector<std::int32_t>;
   Vector<Scalar> values;
 
+  // A number less a vector is a vector; less, because -0 + 0 would be 0.
   static PortableLanes set(Scalar value) noexcept { return {value - Vector<Scalar>{}}; }
   static PortableLanes load(const Scalar* from) noexcept { return {read<Scalar>(from)}; }
   /// The first n values, all if there are more; the other lanes are zero.

@@ -144,10 +144,7 @@ private:
     for (Token token = 1; token < n_vocab(); ++token) {
       if (!bytes(token).empty()) entries.push_back({bytes(token), token});
     }
-    const auto order =
-        sorted_order(entries.size(), [&](std::size_t a, std::size_t b) { return entries[a].bytes < entries[b].bytes; });
-    const std::vector<ByteTrie::Entry> unsorted = entries;
-    for (std::size_t i = 0; i < order.size(); ++i) entries[i] = unsorted[order[i]];
+    entries = sorted_copy<ByteTrie::Entry>(entries, [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
     const auto same = std::adjacent_find(entries.begin(), entries.end(),
                                          [](const auto& a, const auto& b) { return a.bytes == b.bytes; });
     if (same != entries.end()) {
