@@ -1,4 +1,4 @@
-# Eigen, nlohmann_json and threads for the library; CLI11 for the program; doctest for the tests.
+# Eigen and threads for the library; CLI11 for the program; doctest for the tests; nlohmann_json for both of these.
 #
 # By default each must be installed (find_package). With RWKV_FETCH_DEPS=ON the missing ones are downloaded, at pinned
 # versions with pinned hashes.
@@ -32,11 +32,13 @@ endfunction()
 rwkv_dependency(Eigen3 Eigen3::Eigen
   https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
   8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72)
-rwkv_dependency(nlohmann_json nlohmann_json::nlohmann_json
-  https://github.com/nlohmann/json/releases/download/v3.11.3/json.tar.xz
-  d6c65aca6b1ed68e7a182f4757257b107ae403032760ed6ef121c9d55e81757d)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
+if(RWKV_BUILD_PROGRAM OR RWKV_BUILD_TESTS)
+  rwkv_dependency(nlohmann_json nlohmann_json::nlohmann_json
+    https://github.com/nlohmann/json/releases/download/v3.11.3/json.tar.xz
+    d6c65aca6b1ed68e7a182f4757257b107ae403032760ed6ef121c9d55e81757d)
+endif()
 if(RWKV_BUILD_PROGRAM)
   rwkv_dependency(CLI11 CLI11::CLI11
     https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.4.2.tar.gz

@@ -1,6 +1,5 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Eigen3)
-find_dependency(nlohmann_json)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_dependency(Threads)
 include(${CMAKE_CURRENT_LIST_DIR}/rwkv.cmake)

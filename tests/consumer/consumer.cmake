@@ -2,7 +2,7 @@
 set(consumer_source ${CMAKE_CURRENT_LIST_DIR})
 set(consumer_build ${PROJECT_BINARY_DIR}/consumer)
 set(consumer_options -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DEigen3_DIR=${Eigen3_DIR}
-    -Dnlohmann_json_DIR=${nlohmann_json_DIR} -DCONSUMER_LIBRARY=${rwkv_library} -DRWKV_COMPILED=${RWKV_COMPILED})
+    -DCONSUMER_LIBRARY=${rwkv_library} -DRWKV_COMPILED=${RWKV_COMPILED})
 
 function(rwkv_add_consumer name)  # further arguments: configure options
   add_test(NAME consumer/${name}

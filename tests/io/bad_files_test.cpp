@@ -148,7 +148,7 @@ TEST_CASE("the errors are of the right kind and name the culprit") {
            Case{"st-overlap.safetensors", "FormatError", "overlaps"},
            Case{"st-header-ffff.safetensors", "FormatError", "18446744073709551615"},
            Case{"st-header-not-json.safetensors", "FormatError", "not valid JSON"},
-           Case{"st-header-deep.safetensors", "FormatError", "may not be a list"},
+           Case{"st-header-deep.safetensors", "FormatError", "expected an object, found a list"},
            Case{"st-duplicate-name.safetensors", "FormatError", "'blocks.0.ln1.weight': the name occurs twice"},
            Case{"st-shape-overflow.safetensors", "FormatError", "a possible shape"},
            Case{"ggmf-magic.bin", "UnsupportedError", "old ggml format"},

@@ -39,13 +39,13 @@ RWKV_NAMESPACE_END
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/sorted_order.hpp"
 #include "rwkv/io/atomic_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/safetensors_header.hpp"
+#include "rwkv/text/json.hpp"
+#include "rwkv/text/utf8.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -148,13 +148,10 @@ struct SafetensorsLayout {
                             .item = tensor_item(name),
                             .problem = "safetensors has no type " + std::string(rwkv::name(tensor.dtype))});
   }
-  std::string key;
-  try {
-    key = nlohmann::json(name).dump();
-  } catch (const nlohmann::json::type_error&) {
+  if (!is_utf8(name)) {
     throw ArgumentError({.path = path, .item = tensor_item(name), .problem = "the name is not UTF-8"});
   }
-  return key + ":{\"dtype\":\"" + std::string(dtype->first) + "\",\"shape\":" + to_string(tensor.shape) +
+  return json_string(name) + ":{\"dtype\":\"" + std::string(dtype->first) + "\",\"shape\":" + to_string(tensor.shape) +
          ",\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(begin + tensor.n_bytes()) + "]}";
 }
 
@@ -187,8 +184,11 @@ RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string&
   const detail::SafetensorsLayout layout(entries);
   std::string header = "{";
   if (!checkpoint.metadata().empty()) {
-    const nlohmann::json metadata(checkpoint.metadata());
-    header += "\"__metadata__\":" + metadata.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    std::string members;
+    for (const auto& [key, text] : checkpoint.metadata()) {
+      members += (members.empty() ? "" : ",") + json_string(to_utf8(key)) + ":" + json_string(to_utf8(text));
+    }
+    header += "\"__metadata__\":{" + members + "}";
   }
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (header.size() > 1) header += ",";
