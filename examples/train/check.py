@@ -11,8 +11,12 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
-import torch
+try:
+    import numpy as np
+    import torch
+except ImportError as error:
+    print(f"SKIPPED: {error}")
+    sys.exit(77)
 
 import rwkv_torch as rwkv
 

@@ -39,6 +39,14 @@ def read_vocabulary(path):
     return tokens
 
 
+def sizes_of(tokens):
+    """The number of bytes of each id."""
+    sizes = np.zeros(max(tokens.values()) + 1, np.int64)
+    for token, number in tokens.items():
+        sizes[number] = len(token)
+    return sizes
+
+
 def encode(text, tokens):
     """Ids by the longest match."""
     longest, ids, at = max(map(len, tokens)), [], 0
@@ -53,17 +61,22 @@ def encode(text, tokens):
 
 
 @torch.no_grad()
-def bits_per_byte(parameters, config, ids, n_bytes, length=512, streams=16):
-    """Over a whole text, cut into `streams` equal runs through each of which the State is carried; what remains at the
-    end, shorter than a piece, is left out of both counts."""
-    run = (len(ids) - 1) // streams // length * length
-    inputs = torch.from_numpy(np.stack([ids[i * run:i * run + run] for i in range(streams)]))
-    targets = torch.from_numpy(np.stack([ids[i * run + 1:i * run + run + 1] for i in range(streams)]))
+def bits_per_byte(parameters, config, ids, sizes, streams=1, length=512):
+    """Of a text whose tokens have sizes[id] bytes, cut into equal runs through each of which the State is carried. The
+    first token of each is given, not counted."""
+    run = -(-(len(ids) - 1) // streams)
+    rows = math.ceil(run / length) * length  # the operators take whole pieces; -100 is not counted
+    inputs, targets = np.zeros((streams, rows), np.int64), np.full((streams, rows), -100)
+    for stream in range(streams):
+        part = ids[stream * run:stream * run + run + 1]
+        inputs[stream, :len(part) - 1], targets[stream, :len(part) - 1] = part[:-1], part[1:]
+    n_bytes = sizes[targets[targets >= 0]].sum()
+    inputs, targets = torch.from_numpy(inputs), torch.from_numpy(targets)
     state, loss = rwkv.new_state(config, streams), 0.0
-    for first in range(0, run, length):
+    for first in range(0, rows, length):
         logits, state = rwkv.forward(parameters, config, inputs[:, first:first + length], state)
         loss += F.cross_entropy(logits.flatten(0, 1), targets[:, first:first + length].flatten(), reduction="sum").item()
-    return loss / math.log(2) / (n_bytes * run * streams / len(ids))
+    return loss / math.log(2) / n_bytes
 
 
 def parameter_groups(parameters, weight_decay):
@@ -137,8 +150,7 @@ def main():
     at = lambda name: os.path.join(options.out, name)
     tokens = read_vocabulary(options.vocab)
     config = rwkv.Config(options.generation, options.layers, options.width, 4 * options.width, max(tokens.values()) + 1)
-    train, valid_text = encode(read(options.text), tokens), read(options.valid)
-    valid = encode(valid_text, tokens)
+    train, valid, sizes = encode(read(options.text), tokens), encode(read(options.valid), tokens), sizes_of(tokens)
 
     parameters = {name: t.contiguous().requires_grad_() for name, t in rwkv.new_parameters(config).items()}
     optimizer = torch.optim.AdamW(parameter_groups(parameters, options.weight_decay), betas=(0.9, 0.99), eps=1e-18)
@@ -172,7 +184,7 @@ def main():
             speed = len(losses) * options.batch * options.length / (time.time() - start)
             print(f"step {step} loss {np.mean(losses[-20:]):.4f} rate {rate:.2e} {speed:.0f} tokens/s", flush=True)
         if step % options.every == 0 or step == options.steps:
-            bits = bits_per_byte(parameters, config, valid, len(valid_text))
+            bits = bits_per_byte(parameters, config, valid, sizes, 16)
             recent = (recent + [{name: t.detach().clone() for name, t in parameters.items()}])[-options.average:]
             if bits < best:
                 best = bits
@@ -184,7 +196,7 @@ def main():
                 csv.writer(file).writerow([step, round(time.time() - start), np.mean(losses[-options.every:]), bits])
     if recent:
         mean = {name: torch.stack([each[name] for each in recent]).mean(0) for name in parameters}
-        bits = bits_per_byte(mean, config, valid, len(valid_text))
+        bits = bits_per_byte(mean, config, valid, sizes, 16)
         save(at("model.pth"), export(mean))
         print(f"the mean of the last {len(recent)}: {bits:.4f} bits per byte")
 

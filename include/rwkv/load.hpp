@@ -2,6 +2,8 @@
 // From a file to a model.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 
 #include "rwkv/io/open.hpp"
@@ -16,6 +18,14 @@ RWKV_NAMESPACE_BEGIN
 template <class Scalar = float>
 [[nodiscard]] BasicModel<Scalar> load_model(const std::string& path, const OpenOptions& options = {}) {
   return BasicModel<Scalar>(open_checkpoint(path, options));
+}
+
+/// The same for a file that is in memory already, such as a resource of the program. The bytes stay where they are and
+/// must outlive the model; messages call them `name`.
+template <class Scalar = float>
+[[nodiscard]] BasicModel<Scalar> load_model(std::span<const std::byte> bytes, const std::string& name,
+                                            const OpenOptions& options = {}) {
+  return BasicModel<Scalar>(open_checkpoint(bytes, name, options));
 }
 
 RWKV_NAMESPACE_END

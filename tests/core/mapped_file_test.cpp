@@ -17,6 +17,14 @@ TEST_CASE("the bytes of a file, also of an empty one") {
   CHECK(MappedFile(file.path()).bytes().empty());
 }
 
+TEST_CASE("bytes that are in memory already, under a name") {
+  const std::byte bytes[3]{};
+  const MappedFile file(bytes, "a resource");
+  CHECK(file.bytes().data() == bytes);
+  CHECK(file.bytes().size() == 3);
+  CHECK(file.path() == "a resource");
+}
+
 TEST_CASE("what is no file is refused with its path and what it is") {
   CHECK_THROWS_WITH_AS(MappedFile("/nonexistent/x"), doctest::Contains("/nonexistent/x: cannot open: "), IoError);
   CHECK_THROWS_WITH_AS(MappedFile("/"), "/: expected a file, found a directory", IoError);

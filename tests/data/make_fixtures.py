@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Remakes the fixtures of this folder: python3 tests/data/make_fixtures.py (needs numpy).
+"""Remakes the fixtures of this folder: python3 tests/data/make_fixtures.py FAIRY-TALES.VALID.TXT.GZ (needs numpy).
 
 v4.safetensors            a random RWKV-4 with official names, in float32
 v4.expected.safetensors   tokens, logits after each and the final state, in float64
+fairy-tales.txt           20 kB of the text that the demo models were measured on, from its first tale
 
 The model is evaluated here by the formulas of Peng et al. (2023), token by token, with sums that are not stabilised (the
 keys are small enough for that in float64): nothing is shared with the library that is tested against it.
 """
+import gzip
 import json
 import os
 import struct
+import sys
 
 import numpy as np
 
@@ -103,6 +106,10 @@ def main():
     model = make_model(np.random.default_rng(20))
     write(os.path.join(folder, "v4.safetensors"), model)
     write(os.path.join(folder, "v4.expected.safetensors"), evaluate(model))
+    text = gzip.open(sys.argv[1]).read()
+    begin = text.index(b"Once upon a time")
+    with open(os.path.join(folder, "fairy-tales.txt"), "wb") as file:
+        file.write(text[begin:begin + 20000])
 
 
 if __name__ == "__main__":

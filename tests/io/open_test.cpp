@@ -48,6 +48,25 @@ TEST_CASE("prefixes of training frameworks are removed, all of them") {
   CHECK(opened_names({"module.tok_emb.weight", "module.head.weight"}) == Names{"tok_emb.weight", "head.weight"});
 }
 
+TEST_CASE("a file in memory opens as one on disk, at any address, and its tensors stay where they are") {
+  Checkpoint checkpoint;
+  checkpoint.add("emb.weight", make_tensor({2}, std::vector<float>{1, 2}));
+  const TemporaryFile file(".safetensors");
+  write_safetensors(checkpoint, file.path());
+  const std::string content = read_file(file.path());
+  std::vector<std::byte> memory(content.size() + 1);
+  for (const std::size_t offset : {0, 1}) {
+    std::memcpy(memory.data() + offset, content.data(), content.size());
+    const std::span<const std::byte> bytes(memory.data() + offset, content.size());
+    const Checkpoint opened = open_checkpoint(bytes, "a resource");
+    CHECK(opened.path() == "a resource");
+    CHECK(read_all<float>(opened.at("emb.weight"))[1] == 2);
+    CHECK(opened.at("emb.weight").data + 8 == bytes.data() + bytes.size());
+    CHECK_THROWS_WITH_AS(static_cast<void>(open_checkpoint(bytes.first(20), "a resource")),
+                         doctest::Contains("a resource: "), FormatError);
+  }
+}
+
 TEST_CASE("a prefix that not all names have stays") {
   for (const Names& names :
        {Names{"model.emb.weight", "blocks.0.ln1.weight"}, Names{"model.emb.weight", "module.blocks.0.x"},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A file mapped into memory, read-only: its pages are loaded when touched, shared between processes, and no copy
-// exists.
+// The bytes of a file, mapped into memory, read-only: its pages are loaded when touched, shared between processes, and
+// no copy exists.
 #pragma once
 
 #include <fcntl.h>
@@ -40,14 +40,19 @@ public:
     void* const address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number, 0);
     if (address == MAP_FAILED) fail("cannot map into memory");
     data_ = static_cast<const std::byte*>(address);
+    is_mapped_ = true;
   }
+  /// A file that is in memory already, such as a resource of the program: nothing is mapped. The bytes must outlive all
+  /// that is made of them; `name` stands for the path.
+  MappedFile(std::span<const std::byte> bytes, std::string name)
+      : path_(std::move(name)), data_(bytes.data()), size_(bytes.size()) {}
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile() {
-    if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+    if (is_mapped_) ::munmap(const_cast<std::byte*>(data_), size_);
   }
 
-  /// Page-aligned, so that alignments inside the file are alignments in memory. Empty for an empty file.
+  /// Where it was mapped, page-aligned: alignments inside the file are alignments in memory. Empty for an empty file.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
@@ -67,6 +72,7 @@ private:
   std::string path_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  bool is_mapped_ = false;
 };
 
 RWKV_NAMESPACE_END

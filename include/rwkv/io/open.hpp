@@ -2,6 +2,8 @@
 // Opens a model file of any format, told by its content and never by its name.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 
 #include "rwkv/core/linkage.hpp"
@@ -16,11 +18,15 @@ RWKV_NAMESPACE_BEGIN
 /// UnsupportedError if it may be a model but is not read yet.
 [[nodiscard]] RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options = {});
 
+/// The same for a file that is in memory already, such as a resource of the program. The bytes stay where they are and
+/// must outlive all that is made of the Checkpoint; messages call them `name`.
+[[nodiscard]] RWKV_API Checkpoint open_checkpoint(std::span<const std::byte> bytes, const std::string& name,
+                                                  const OpenOptions& options = {});
+
 RWKV_NAMESPACE_END
 
 #if RWKV_DEFINITIONS
 #include <algorithm>
-#include <cstddef>
 #include <memory>
 #include <string_view>
 
@@ -152,17 +158,26 @@ inline constexpr ForeignFile foreign_files[] = {
   return checkpoint;
 }
 
+[[nodiscard]] inline Checkpoint read_checkpoint(const std::shared_ptr<const MappedFile>& file,
+                                                const OpenOptions& options) {
+  const std::string_view bytes = as_text(file->bytes());
+  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with(legacy_pth_magic)) {
+    return strip_prefixes(read_pth(file, options));
+  }
+  if (bytes.starts_with("fmgg")) return read_rwkvcpp(file);
+  if (is_safetensors(bytes)) return from_web_rwkv(strip_prefixes(read_safetensors(file)));
+  refuse_file(file->path(), bytes);
+}
+
 }  // namespace detail
 
 RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options) {
-  const auto file = std::make_shared<const MappedFile>(path);
-  const std::string_view bytes = as_text(file->bytes());
-  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with(detail::legacy_pth_magic)) {
-    return detail::strip_prefixes(read_pth(file, options));
-  }
-  if (bytes.starts_with("fmgg")) return read_rwkvcpp(file);
-  if (detail::is_safetensors(bytes)) return detail::from_web_rwkv(detail::strip_prefixes(read_safetensors(file)));
-  detail::refuse_file(path, bytes);
+  return detail::read_checkpoint(std::make_shared<const MappedFile>(path), options);
+}
+
+RWKV_API Checkpoint open_checkpoint(std::span<const std::byte> bytes, const std::string& name,
+                                    const OpenOptions& options) {
+  return detail::read_checkpoint(std::make_shared<const MappedFile>(bytes, name), options);
 }
 
 RWKV_NAMESPACE_END
