@@ -249,34 +249,79 @@ TEST_CASE("double: the models of the specification give its logits and states") 
   }
 }
 
+namespace {
+
+/// A trained model of rwkv.cpp; `file` is its name without .bin.
+Model open_tiny(const std::string& file) {
+  const Checkpoint checkpoint = open_checkpoint(shared_file(file + ".bin"));
+  Config config = detect(checkpoint);
+  if (config.generation == Generation::v5_2) config.group_norm_eps = 1e-5;  // as rwkv.cpp has it for RWKV-5
+  return Model(checkpoint, config);
+}
+
+}  // namespace
+
+TEST_CASE("the trained models of rwkv.cpp, quantised ones too, give the logits of the values in their files") {
+  RWKV_NEEDS_SHARED();
+  const std::string folder = "testdata/rwkv.cpp-tiny/", ending = ".golden.safetensors";
+  const std::string text = "In a small town by the sea, there lived a";
+  const std::vector<Token> tokens(text.begin(), text.end());
+  Workspace workspace({2});
+  int n_files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(shared_file(folder))) {
+    const std::string name = entry.path().filename().string();
+    if (!name.ends_with(ending)) continue;
+    CAPTURE(name);
+    ++n_files;
+    const Model model = open_tiny(folder + name.substr(0, name.size() - ending.size()));
+    for (const Index chunk : all_chunks) {
+      auto state = model.new_state();
+      const auto logits = all_logits<float>(model, tokens, chunk, state, workspace);
+      CHECK(max_abs_difference(logits, Golden(folder + name).values("logits_f64_long")) < 1e-4);
+    }
+  }
+  CHECK(n_files == 14);
+}
+
 TEST_CASE("the trained models of rwkv.cpp give the logits of the original library") {
   RWKV_NEEDS_SHARED();
   const std::string folder = "testdata/rwkv.cpp-tiny/";
   // For FP16 files the original rounds activations to f16: by how much, maxdiff_rwkvcpp_vs_f64_p3 of the manifest says.
   const std::pair<const char*, double> models[] = {{"4v0-660K", 3.7e-3}, {"5v2-730K", 2.2e-3}, {"7v0-834K", 3.8e-4}};
+  const std::vector<Token> prompt{34, 105, 110};
+  Workspace workspace({2});
   for (const auto& [name, rounding_of_original] : models) {
     for (const std::string type : {"FP32", "FP16"}) {
       const std::string file = folder + "tiny-rwkv-" + name + "-" + type;
       CAPTURE(file);
-      const Checkpoint checkpoint = open_checkpoint(shared_file(file + ".bin"));
-      Config config = detect(checkpoint);
-      if (config.generation == Generation::v5_2) config.group_norm_eps = 1e-5;  // as rwkv.cpp has it for RWKV-5
-      const Model model(checkpoint, config);
-      const Golden golden(file + ".golden.safetensors");
-      const std::string text = "In a small town by the sea, there lived a";
-      const std::vector<Token> tokens(text.begin(), text.end()), prompt{34, 105, 110};
-      Workspace workspace({2});
-      for (const Index chunk : all_chunks) {
-        auto state = model.new_state();
-        const auto logits = all_logits<float>(model, tokens, chunk, state, workspace);
-        CHECK(max_abs_difference(logits, golden.values("logits_f64_long")) < 1e-4);
-      }
+      const Model model = open_tiny(file);
       auto state = model.new_state();
       const auto logits = all_logits<float>(model, prompt, step, state, workspace);
-      CHECK(max_abs_difference(logits, golden.values("logits_rwkvcpp_p3")) <
+      CHECK(max_abs_difference(logits, Golden(file + ".golden.safetensors").values("logits_rwkvcpp_p3")) <
             (type == "FP32" ? 1e-4 : 1e-4 + rounding_of_original));
     }
   }
+}
+
+TEST_CASE("rounded and quantised files give the logits of the values they hold") {
+  RWKV_NEEDS_SHARED();
+  const std::string folder = "spec/golden/formats/";
+  const Golden golden(folder + "lossy.expect.safetensors");
+  int n_files = 0;
+  for (const auto& [file, expected] : golden.checkpoint().entries()) {
+    if (file == "tokens" || file.ends_with(".gguf")) continue;
+    CAPTURE(file);
+    ++n_files;
+    const Model model = load_model(shared_file(folder + file));
+    const auto logits = golden.values(file);
+    for (const Index chunk : all_chunks) {
+      Workspace workspace({2});
+      auto state = model.new_state();
+      const auto found = all_logits<float>(model, golden.tokens(), chunk, state, workspace);
+      CHECK(relative_difference(found, logits) < 2e-5);  // what the specification asks of float
+    }
+  }
+  CHECK(n_files == 9);
 }
 
 TEST_CASE("the RWKV-5.0 and RWKV-6 that rwkv.cpp's converter made give the logits of their values") {

@@ -45,7 +45,33 @@ Stored stored(DType dtype, const std::vector<float>& values) {
   return result;
 }
 
-constexpr DType weight_dtypes[] = {DType::f32, DType::f16, DType::bf16, DType::f64};
+/// Blocks of random bits, with scales and minima of reasonable size.
+Stored random_blocks(DType dtype, Index n, std::uint64_t seed) {
+  const DTypeInfo& type = info(dtype);
+  Stored result{dtype,
+                std::vector<std::byte>(static_cast<std::size_t>(1 + n / type.block_elements * type.block_bytes))};
+  Random random(seed);
+  for (std::byte& byte : result.bytes) byte = static_cast<std::byte>(random.next() >> 56);
+  for (Index block = 0; block < n / type.block_elements; ++block) {
+    const auto set_f16 = [&](Index at) {
+      const std::uint16_t bits = f32_to_f16(static_cast<float>(random.normal()));
+      std::memcpy(result.bytes.data() + 1 + block * type.block_bytes + at, &bits, sizeof(bits));
+    };
+    const bool has_minimum =
+        dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k;
+    set_f16(dtype == DType::q6_k ? 208 : 0);
+    if (has_minimum) set_f16(2);
+  }
+  return result;
+}
+
+std::vector<DType> weight_dtypes() {
+  std::vector<DType> dtypes;
+  for (const DTypeInfo& type : dtype_infos) {
+    if (type.is_real) dtypes.push_back(type.dtype);
+  }
+  return dtypes;
+}
 
 /// How far a float sum of n products may be from the exact one: each of at most n + 2 roundings on the way of a product
 /// is half a unit of the sum of magnitudes.
@@ -57,12 +83,14 @@ TEST_SUITE_BEGIN("kernels");
 
 TEST_CASE("gemv and gemm are the exact product within the rounding of a float sum, for every length and dtype") {
   for (const KernelTable<float>& table : available_tables()) {
-    for (const DType dtype : weight_dtypes) {
-      for (Index n_in = 1; n_in <= 2 * table.gemm_tokens + 1; ++n_in) {
+    for (const DType dtype : weight_dtypes()) {
+      const Index block = info(dtype).block_elements;
+      for (Index n_in = block; n_in <= std::max(2 * table.gemm_tokens + 1, 3 * block); n_in += block) {
         const Index n_out = n_in % 19 + 1;
         const Index n_tokens = n_in % 70 + 1;
         const auto x = random_values<float>(n_tokens * n_in, static_cast<std::uint64_t>(n_in));
-        const Stored weight = stored(dtype, random_values<float>(n_out * n_in, 99));
+        const Stored weight =
+            block == 1 ? stored(dtype, random_values<float>(n_out * n_in, 99)) : random_blocks(dtype, n_out * n_in, 99);
         std::vector<float> one(static_cast<std::size_t>(n_out), NAN);
         std::vector<float> all(static_cast<std::size_t>(n_out * n_tokens), NAN);
         std::vector<float> packed(static_cast<std::size_t>((n_tokens + table.gemm_tokens) * n_in));
@@ -127,6 +155,23 @@ TEST_CASE("expand gives the stored numbers exactly, all 65536 patterns of the 16
           FAIL(name(table.isa) << " " << name(dtype) << " pattern " << i << ": " << value << " for " << expected);
         }
       }
+    }
+  }
+}
+
+TEST_CASE("expand gives the values of blocks to the last bit") {
+  for (const KernelTable<float>& table : available_tables()) {
+    for (const DType dtype : weight_dtypes()) {
+      if (info(dtype).block_elements == 1) continue;
+      CAPTURE(name(table.isa));
+      CAPTURE(name(dtype));
+      constexpr Index n = 1 << 14;
+      const Stored blocks = random_blocks(dtype, n, 4);
+      std::vector<float> values(n);
+      table.expand[static_cast<std::size_t>(dtype)](blocks.data(), n, values.data());
+      Index n_different = 0;
+      for (Index i = 0; i < n; ++i) n_different += values[static_cast<std::size_t>(i)] != blocks.at(i) ? 1 : 0;
+      CHECK(n_different == 0);
     }
   }
 }

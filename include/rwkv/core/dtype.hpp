@@ -12,7 +12,27 @@
 
 RWKV_NAMESPACE_BEGIN
 
-enum class DType : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u8, boolean };
+enum class DType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  f64,
+  q8_0,  // from here to q6_k: blocks of ggml, see core/blocks.hpp
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  iq4_nl,
+  q4_k,
+  q5_k,
+  q6_k,
+  i64,
+  i32,
+  i16,
+  i8,
+  u8,
+  boolean
+};
 
 struct DTypeInfo {
   DType dtype;
@@ -22,11 +42,20 @@ struct DTypeInfo {
   bool is_real;           ///< can hold weights
 };
 
-inline constexpr std::array<DTypeInfo, 10> dtype_infos{{
+inline constexpr std::array<DTypeInfo, 19> dtype_infos{{
     {DType::f32, "f32", 1, 4, true},
     {DType::f16, "f16", 1, 2, true},
     {DType::bf16, "bf16", 1, 2, true},
     {DType::f64, "f64", 1, 8, true},
+    {DType::q8_0, "q8_0", 32, 34, true},
+    {DType::q4_0, "q4_0", 32, 18, true},
+    {DType::q4_1, "q4_1", 32, 20, true},
+    {DType::q5_0, "q5_0", 32, 22, true},
+    {DType::q5_1, "q5_1", 32, 24, true},
+    {DType::iq4_nl, "iq4_nl", 32, 18, true},
+    {DType::q4_k, "q4_k", 256, 144, true},
+    {DType::q5_k, "q5_k", 256, 176, true},
+    {DType::q6_k, "q6_k", 256, 210, true},
     {DType::i64, "i64", 1, 8, false},
     {DType::i32, "i32", 1, 4, false},
     {DType::i16, "i16", 1, 2, false},

@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "rwkv/core/blocks.hpp"
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/dtype.hpp"
 #include "rwkv/core/error.hpp"
@@ -124,6 +125,18 @@ template <class Stored>
   return value;
 }
 
+/// NaN for what is not a real type: callers check info(dtype).is_real.
+[[nodiscard]] inline float read_block_element(DType dtype, const std::byte* data, Index i) noexcept {
+  float value = std::numeric_limits<float>::quiet_NaN();
+  with_block(dtype, [&]<class Block>(Block block) {
+    float values[Block::size];
+    std::memcpy(&block, data + i / Block::size * static_cast<Index>(sizeof(Block)), sizeof(Block));
+    block.expand(values);
+    value = values[i % Block::size];
+  });
+  return value;
+}
+
 }  // namespace detail
 
 /// Element i of a row of real numbers. Exact, except that f64 is rounded where Scalar is float.
@@ -134,7 +147,7 @@ template <class Scalar>
     case DType::f16: return static_cast<Scalar>(f16_to_f32(detail::load_unaligned<std::uint16_t>(data + 2 * i)));
     case DType::bf16: return static_cast<Scalar>(bf16_to_f32(detail::load_unaligned<std::uint16_t>(data + 2 * i)));
     case DType::f64: return static_cast<Scalar>(detail::load_unaligned<double>(data + 8 * i));
-    default: return std::numeric_limits<Scalar>::quiet_NaN();  // not a real type: callers check info(dtype).is_real
+    default: return static_cast<Scalar>(detail::read_block_element(dtype, data, i));
   }
 }
 

@@ -30,9 +30,10 @@ struct RwkvCppType {
   std::optional<DType> dtype;  ///< nothing: not supported yet
 };
 inline constexpr RwkvCppType rwkvcpp_types[] = {
-    {0, "F32", DType::f32}, {1, "F16", DType::f16}, {2, "Q4_0", {}},  {3, "Q4_1", {}},  {7, "Q5_0", {}},
-    {8, "Q5_1", {}},        {9, "Q8_0", {}},        {10, "Q8_1", {}}, {11, "Q2_K", {}}, {12, "Q3_K", {}},
-    {13, "Q4_K", {}},       {14, "Q5_K", {}},       {15, "Q6_K", {}}, {16, "Q8_K", {}},
+    {0, "F32", DType::f32},    {1, "F16", DType::f16},   {2, "Q4_0", DType::q4_0},  {3, "Q4_1", DType::q4_1},
+    {7, "Q5_0", DType::q5_0},  {8, "Q5_1", DType::q5_1}, {9, "Q8_0", DType::q8_0},  {10, "Q8_1", {}},
+    {11, "Q2_K", {}},          {12, "Q3_K", {}},         {13, "Q4_K", DType::q4_k}, {14, "Q5_K", DType::q5_k},
+    {15, "Q6_K", DType::q6_k}, {16, "Q8_K", {}},
 };
 
 /// The type of that number, or null.
@@ -63,7 +64,7 @@ struct RwkvCppHeader {
   const auto type_number = reader.read<std::int32_t>();
   const RwkvCppType* const type = find_rwkvcpp_type(type_number);
   if (type == nullptr) fail("unknown or removed data type", "", type_number);
-  if (version == 100 && !type->dtype) {
+  if (version == 100 && (!type->dtype || info(*type->dtype).block_elements > 1)) {
     throw UnsupportedError({.path = reader.path(),
                             .item = reader.item(),
                             .problem = std::string(type->name) + " blocks of version 100 had another layout",
@@ -97,11 +98,10 @@ inline void read_rwkvcpp_tensor(ByteReader& reader, const std::shared_ptr<const 
   const RwkvCppType* const type = find_rwkvcpp_type(type_number);
   if (type == nullptr) fail(tensor_item(name), "unknown or removed data type", "", std::to_string(type_number));
   if (!type->dtype) {
-    throw UnsupportedError(
-        {.path = file->path(),
-         .item = tensor_item(name),
-         .problem = "has type " + std::string(type->name) + ", quantised rwkv.cpp files are not supported yet",
-         .hint = "Use the FP16 or FP32 file it was made from."});
+    throw UnsupportedError({.path = file->path(),
+                            .item = tensor_item(name),
+                            .problem = "has type " + std::string(type->name) + ", which is not supported",
+                            .hint = "Quantise the FP16 or FP32 file anew."});
   }
   const auto n_bytes = checked_n_bytes(*type->dtype, shape);
   if (!n_bytes || static_cast<std::uint64_t>(*n_bytes) > reader.rest().size()) {

@@ -19,6 +19,8 @@
 
 #include "rwkv/kernels/math.inl.hpp"
 
+#include "rwkv/kernels/stored.inl.hpp"
+
 #include "rwkv/kernels/elementwise.inl.hpp"
 #include "rwkv/kernels/matmul.inl.hpp"
 #include "rwkv/kernels/small_matmul.inl.hpp"
@@ -46,6 +48,15 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   set_products<StoredF16>(table, DType::f16);
   set_products<StoredBF16>(table, DType::bf16);
   set_products<StoredF64>(table, DType::f64);
+  set_products<StoredQ8_0>(table, DType::q8_0);
+  set_products<StoredQ4_0>(table, DType::q4_0);
+  set_products<StoredQ4_1>(table, DType::q4_1);
+  set_products<StoredQ5<false>>(table, DType::q5_0);
+  set_products<StoredQ5<true>>(table, DType::q5_1);
+  set_products<StoredIQ4_NL>(table, DType::iq4_nl);
+  set_products<StoredQ4_K>(table, DType::q4_k);
+  set_products<StoredQ5_K>(table, DType::q5_k);
+  set_products<StoredQ6_K>(table, DType::q6_k);
   table.pack = pack;
   table.layer_norm = layer_norm;
   table.mix = mix;

@@ -42,6 +42,12 @@ struct Lanes {
     std::memcpy(halves, from, sizeof(halves));
     return {_mm256_set_m128(_mm256_cvtpd_ps(halves[1]), _mm256_cvtpd_ps(halves[0]))};
   }
+  /// One stored number, in all lanes.
+  RWKV_INLINE static Lanes set_f16(const std::byte* from) noexcept {
+    std::uint16_t bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return {_mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(bits)))};
+  }
   RWKV_INLINE friend Lanes operator+(Lanes a, Lanes b) noexcept { return {_mm256_add_ps(a.values, b.values)}; }
   RWKV_INLINE friend Lanes operator-(Lanes a, Lanes b) noexcept { return {_mm256_sub_ps(a.values, b.values)}; }
   RWKV_INLINE friend Lanes operator*(Lanes a, Lanes b) noexcept { return {_mm256_mul_ps(a.values, b.values)}; }
@@ -65,6 +71,7 @@ struct Lanes {
   RWKV_INLINE void store_first(float* to, Index n) const noexcept {
     n < count ? _mm256_maskstore_ps(to, first_lanes(n), values) : store(to);
   }
+  RWKV_INLINE float first() const noexcept { return _mm256_cvtss_f32(values); }
   RWKV_INLINE float total() const noexcept {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -85,6 +92,36 @@ private:
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   }
 };
+
+/// As many bytes as there are lanes; the upper half of the register is not looked at.
+struct Bytes {
+  __m128i values;
+
+  RWKV_INLINE static Bytes load(const std::byte* from) noexcept {
+    return {_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))};
+  }
+  /// `value` where the bit of that number is set, else 0.
+  RWKV_INLINE static Bytes where_bit(std::uint32_t bits, std::uint8_t value) noexcept {
+    const __m128i each = _mm_set1_epi64x(static_cast<long long>(0x8040201008040201u));
+    const __m128i found = _mm_and_si128(_mm_set1_epi8(static_cast<char>(bits)), each);
+    return {_mm_and_si128(_mm_cmpeq_epi8(found, each), _mm_set1_epi8(static_cast<char>(value)))};
+  }
+  RWKV_INLINE friend Bytes operator|(Bytes a, Bytes b) noexcept { return {_mm_or_si128(a.values, b.values)}; }
+  /// (each >> n) & mask
+  RWKV_INLINE Bytes field(int n, std::uint8_t mask) const noexcept {
+    return {_mm_and_si128(_mm_srl_epi16(values, _mm_cvtsi32_si128(n)), _mm_set1_epi8(static_cast<char>(mask)))};
+  }
+  RWKV_INLINE Bytes times16() const noexcept { return {_mm_slli_epi16(values, 4)}; }  // of bytes below 16
+  /// table[each], for bytes below 16.
+  RWKV_INLINE Bytes in_table(const std::int8_t (&table)[16]) const noexcept {
+    return {_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)), values)};
+  }
+  RWKV_INLINE Lanes from_unsigned() const noexcept { return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(values))}; }
+  RWKV_INLINE Lanes from_signed() const noexcept { return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(values))}; }
+};
+
+struct Codes4ByArithmetic;
+using Codes4 = Codes4ByArithmetic;
 
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END

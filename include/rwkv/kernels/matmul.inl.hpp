@@ -9,36 +9,30 @@
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 
-struct StoredF32 {
-  static constexpr Index size = 4;
-  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_f32(from); }
-};
-struct StoredF16 {
-  static constexpr Index size = 2;
-  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_f16(from); }
-};
-struct StoredBF16 {
-  static constexpr Index size = 2;
-  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_bf16(from); }
-};
-struct StoredF64 {
-  static constexpr Index size = 8;
-  RWKV_INLINE static Lanes load(const std::byte* from) noexcept { return Lanes::load_f64(from); }
-};
-
-/// The next stored numbers of a row of which `left` remain; lanes beyond its end are zero.
+/// The next single numbers of a row of which `left` remain; lanes beyond its end are zero.
 template <class Stored>
 RWKV_INLINE Lanes load_stored(const std::byte* from, Index left) noexcept {
-  if (left >= Lanes::count) return Stored::load(from);
+  if (left >= Lanes::count) return typename Stored::Group({from, 0}, from, 0).lane(0);
   std::byte padded[static_cast<std::size_t>(Lanes::count * Stored::size)] = {};
   std::memcpy(padded, from, static_cast<std::size_t>(left * Stored::size));
-  return Stored::load(padded);
+  return typename Stored::Group({padded, 0}, padded, 0).lane(0);
 }
 
 template <class Stored>
 RWKV_ATTR inline void expand(const std::byte* stored, Index n, Scalar* y) noexcept {
-  for (Index i = 0; i < n; i += Lanes::count) {
-    store(load_stored<Stored>(stored + i * Stored::size, n - i), y + i, n - i);
+  Index i = 0;
+  for (; i + Stored::span <= n; i += Stored::span) {
+    const typename Stored::Header header(stored, i);
+    for (Index g = i; g < i + Stored::span; g += group_size) {
+      const typename Stored::Group group(header, stored, g);
+      RWKV_UNROLL
+      for (int j = 0; j < group_lanes; ++j) group.lane(j).store(y + g + j * Lanes::count);
+    }
+  }
+  if constexpr (Stored::block == 1) {
+    for (; i < n; i += Lanes::count) {
+      store(load_stored<Stored>(stored + i * Stored::size, n - i), y + i, n - i);
+    }
   }
 }
 
@@ -59,33 +53,38 @@ RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, 
                           Index stride) noexcept {
   constexpr int n_sums = 2;  // for each row, so that additions overlap
   constexpr Index prefetch_distance = 1024;
+  constexpr Index span_bytes = Stored::size * Stored::span / Stored::block;
   const std::byte* rows[n_rows];
   Lanes sums[n_rows][n_sums];
   RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) {
-    rows[r] = weight + (first + r * stride) * n_in * Stored::size;
+    rows[r] = weight + (first + r * stride) * (n_in / Stored::block) * Stored::size;
     RWKV_UNROLL
     for (int s = 0; s < n_sums; ++s) sums[r][s] = Lanes::set(0);
   }
   Index i = 0;
-  for (; i + n_sums * Lanes::count <= n_in; i += n_sums * Lanes::count) {
+  for (; i + Stored::span <= n_in; i += Stored::span) {
     RWKV_UNROLL
-    for (int s = 0; s < n_sums; ++s) {
-      const Lanes activations = Lanes::load(x + i + s * Lanes::count);
-      RWKV_UNROLL
-      for (int r = 0; r < n_rows; ++r) {
-        const std::byte* const from = rows[r] + (i + s * Lanes::count) * Stored::size;
-        __builtin_prefetch(from + prefetch_distance);
-        sums[r][s] = Lanes::fma(Stored::load(from), activations, sums[r][s]);
+    for (int r = 0; r < n_rows; ++r) {
+      const std::byte* const ahead = rows[r] + i / Stored::block * Stored::size + prefetch_distance;
+      for (Index byte = 0; byte < span_bytes; byte += 64) __builtin_prefetch(ahead + byte);
+      const typename Stored::Header header(rows[r], i);
+      for (Index g = i; g < i + Stored::span; g += group_size) {
+        const typename Stored::Group group(header, rows[r], g);
+        RWKV_UNROLL
+        for (int j = 0; j < group_lanes; ++j) {
+          const Lanes activations = Lanes::load(x + g + j * Lanes::count);
+          sums[r][j % n_sums] = Lanes::fma(group.lane(j), activations, sums[r][j % n_sums]);
+        }
       }
     }
   }
   RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
-  if (i == n_in) return;
-  for (int r = 0; r < n_rows; ++r) {
-    const Index row = first + r * stride;
-    y[row] += dot_rest<Stored>(weight + (row * n_in + i) * Stored::size, x + i, n_in - i);
+  if constexpr (Stored::block == 1) {
+    if (i == n_in) return;
+    for (int r = 0; r < n_rows; ++r)
+      y[first + r * stride] += dot_rest<Stored>(rows[r] + i * Stored::size, x + i, n_in - i);
   }
 }
 
@@ -133,15 +132,16 @@ RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
   }
 }
 
-/// The product itself, whatever the type of the weights: `expand` widens `size` bytes of each.
-RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index size, const std::byte* weight,
-                                              Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y,
-                                              Index begin, Index end, Scalar* scratch) noexcept {
+/// The product itself, whatever the type of the weights: `expand` widens rows of that many bytes.
+RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index row_bytes,
+                                              const std::byte* weight, Index n_in, Index n_out, const Scalar* packed,
+                                              Index n_tokens, Scalar* y, Index begin, Index end,
+                                              Scalar* scratch) noexcept {
   Scalar results[Lanes::gemm_rows][gemm_tokens];
   for (Index first = begin; first < end; first += Lanes::gemm_rows) {
     // Fewer rows in the last tile: the others keep what they had, and nobody looks at their results.
     const Index n_rows = end - first < Lanes::gemm_rows ? end - first : Lanes::gemm_rows;
-    expand(weight + first * n_in * size, n_rows * n_in, scratch);
+    expand(weight + first * row_bytes, n_rows * n_in, scratch);
     for (Index token = 0; token < n_tokens; token += gemm_tokens) {
       gemm_tile(scratch, n_in, packed + token * n_in, results);
       const Index n_here = n_tokens - token < gemm_tokens ? n_tokens - token : gemm_tokens;
@@ -155,7 +155,8 @@ RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(KernelTable<Scalar>::Expand expand
 template <class Stored>
 RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
                            Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
-  gemm_rows(expand<Stored>, Stored::size, weight, n_in, n_out, packed, n_tokens, y, begin, end, scratch);
+  gemm_rows(expand<Stored>, n_in / Stored::block * Stored::size, weight, n_in, n_out, packed, n_tokens, y, begin, end,
+            scratch);
 }
 
 }  // namespace kernels::RWKV_ISA

@@ -38,6 +38,12 @@ struct PortableLanes {
     // One by one: four doubles are more than a vector that functions may hand over everywhere.
     return load_each<double>(from, [](double value) { return value; });
   }
+  /// One stored number, in all lanes.
+  static PortableLanes set_f16(const std::byte* from) noexcept {
+    std::uint16_t bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return set(f16_to_f32(bits));
+  }
   friend PortableLanes operator+(PortableLanes a, PortableLanes b) noexcept { return {a.values + b.values}; }
   friend PortableLanes operator-(PortableLanes a, PortableLanes b) noexcept { return {a.values - b.values}; }
   friend PortableLanes operator*(PortableLanes a, PortableLanes b) noexcept { return {a.values * b.values}; }
@@ -64,6 +70,7 @@ struct PortableLanes {
   void store(Scalar* to) const noexcept { std::memcpy(to, &values, sizeof(values)); }
   /// The first n lanes, all if n is more.
   void store_first(Scalar* to, Index n) const noexcept { n < count ? store_some(to, n) : store(to); }
+  [[nodiscard]] Scalar first() const noexcept { return values[0]; }
   [[nodiscard]] Scalar total() const noexcept {
     if constexpr (count == 2) {
       return values[0] + values[1];
@@ -109,6 +116,56 @@ private:
   }
 };
 
+/// As many bytes as there are lanes.
+template <class Scalar>
+struct PortableBytes {
+  static constexpr int count = static_cast<int>(PortableLanes<Scalar>::count);
+  std::uint8_t values[count];
+
+  static PortableBytes load(const std::byte* from) noexcept {
+    PortableBytes bytes;
+    std::memcpy(bytes.values, from, sizeof(bytes.values));
+    return bytes;
+  }
+  /// `value` where the bit of that number is set, else 0.
+  static PortableBytes where_bit(std::uint32_t bits, std::uint8_t value) noexcept {
+    PortableBytes bytes;
+    for (int i = 0; i < count; ++i) bytes.values[i] = (bits >> i & 1) != 0 ? value : 0;
+    return bytes;
+  }
+  friend PortableBytes operator|(PortableBytes a, PortableBytes b) noexcept {
+    for (int i = 0; i < count; ++i) a.values[i] |= b.values[i];
+    return a;
+  }
+  /// (each >> n) & mask
+  PortableBytes field(int n, std::uint8_t mask) const noexcept {
+    PortableBytes bytes;
+    for (int i = 0; i < count; ++i) bytes.values[i] = static_cast<std::uint8_t>(values[i] >> n & mask);
+    return bytes;
+  }
+  PortableBytes times16() const noexcept {
+    PortableBytes bytes;
+    for (int i = 0; i < count; ++i) bytes.values[i] = static_cast<std::uint8_t>(values[i] << 4);
+    return bytes;
+  }
+  /// table[each], for bytes below 16.
+  PortableBytes in_table(const std::int8_t (&table)[16]) const noexcept {
+    PortableBytes bytes;
+    for (int i = 0; i < count; ++i) bytes.values[i] = static_cast<std::uint8_t>(table[values[i]]);
+    return bytes;
+  }
+  PortableLanes<Scalar> from_unsigned() const noexcept {
+    PortableLanes<Scalar> lanes;
+    for (int i = 0; i < count; ++i) lanes.values[i] = static_cast<Scalar>(values[i]);
+    return lanes;
+  }
+  PortableLanes<Scalar> from_signed() const noexcept {
+    PortableLanes<Scalar> lanes;
+    for (int i = 0; i < count; ++i) lanes.values[i] = static_cast<Scalar>(static_cast<std::int8_t>(values[i]));
+    return lanes;
+  }
+};
+
 }  // namespace kernels
 RWKV_NAMESPACE_END
 
@@ -121,6 +178,9 @@ RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 using Scalar = float;
 using Lanes = PortableLanes<float>;
+using Bytes = PortableBytes<float>;
+struct Codes4ByArithmetic;
+using Codes4 = Codes4ByArithmetic;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 #include "rwkv/kernels/all.inl.hpp"
@@ -131,6 +191,9 @@ RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 using Scalar = double;
 using Lanes = PortableLanes<double>;
+using Bytes = PortableBytes<double>;
+struct Codes4ByArithmetic;
+using Codes4 = Codes4ByArithmetic;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 #include "rwkv/kernels/all.inl.hpp"

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 
+#include "rwkv/core/blocks.hpp"
 #include "rwkv/core/dtype.hpp"
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/kernels/isa.hpp"
