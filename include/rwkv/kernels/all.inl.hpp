@@ -34,7 +34,11 @@ namespace kernels::RWKV_ISA {
 template <class Stored>
 void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   const auto slot = static_cast<std::size_t>(dtype);
-  table.gemv[slot] = gemv<Stored>;
+  if constexpr (Stored::block == 1 && Stored::size <= sizeof(Scalar)) {
+    table.gemv[slot] = gemv<Stored>;
+  } else {
+    table.gemv[slot] = gemv_of_blocks<Stored>;
+  }
   table.gemm[slot] = gemm<Stored>;
   table.expand[slot] = expand<Stored>;
 }

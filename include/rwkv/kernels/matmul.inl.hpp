@@ -9,29 +9,32 @@
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 
+inline constexpr Index prefetch_distance = 1024;
+
 /// The next single numbers of a row of which `left` remain; lanes beyond its end are zero.
 template <class Stored>
 RWKV_INLINE Lanes load_stored(const std::byte* from, Index left) noexcept {
-  if (left >= Lanes::count) return typename Stored::Group({from, 0}, from, 0).lane(0);
+  if (left >= Lanes::count) return Stored::load(from);
   std::byte padded[static_cast<std::size_t>(Lanes::count * Stored::size)] = {};
   std::memcpy(padded, from, static_cast<std::size_t>(left * Stored::size));
-  return typename Stored::Group({padded, 0}, padded, 0).lane(0);
+  return Stored::load(padded);
 }
 
 template <class Stored>
 RWKV_ATTR inline void expand(const std::byte* stored, Index n, Scalar* y) noexcept {
-  Index i = 0;
-  for (; i + Stored::span <= n; i += Stored::span) {
-    const typename Stored::Header header(stored, i);
-    for (Index g = i; g < i + Stored::span; g += group_size) {
-      const typename Stored::Group group(header, stored, g);
-      RWKV_UNROLL
-      for (int j = 0; j < group_lanes; ++j) group.lane(j).store(y + g + j * Lanes::count);
-    }
-  }
   if constexpr (Stored::block == 1) {
-    for (; i < n; i += Lanes::count) {
+    for (Index i = 0; i < n; i += Lanes::count) {
       store(load_stored<Stored>(stored + i * Stored::size, n - i), y + i, n - i);
+    }
+  } else {
+    for (Index i = 0; i < n; i += Stored::block) {
+      const typename Stored::Header header(stored + i / Stored::block * Stored::size);
+      for (int group = 0; group < Stored::block / group_size; ++group) {
+        const typename Stored::Group numbers(header, group);
+        Scalar* const to = y + i + group * group_size;
+        RWKV_UNROLL
+        for (int j = 0; j < group_lanes; ++j) numbers.lane(j).store(to + j * Lanes::count);
+      }
     }
   }
 }
@@ -47,53 +50,100 @@ RWKV_ATTR RWKV_NOINLINE Scalar dot_rest(const std::byte* stored, const Scalar* x
   return sum.total();
 }
 
-/// y[o] for the n_rows rows o = first, first + stride, ...
+/// y[o] for the n_rows rows o = first, first + stride, ... of single numbers.
 template <class Stored, int n_rows>
 RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index first,
                           Index stride) noexcept {
   constexpr int n_sums = 2;  // for each row, so that additions overlap
-  constexpr Index prefetch_distance = 1024;
-  constexpr Index span_bytes = Stored::size * Stored::span / Stored::block;
   const std::byte* rows[n_rows];
   Lanes sums[n_rows][n_sums];
   RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) {
-    rows[r] = weight + (first + r * stride) * (n_in / Stored::block) * Stored::size;
+    rows[r] = weight + (first + r * stride) * n_in * Stored::size;
     RWKV_UNROLL
     for (int s = 0; s < n_sums; ++s) sums[r][s] = Lanes::set(0);
   }
   Index i = 0;
-  for (; i + Stored::span <= n_in; i += Stored::span) {
+  for (; i + n_sums * Lanes::count <= n_in; i += n_sums * Lanes::count) {
     RWKV_UNROLL
-    for (int r = 0; r < n_rows; ++r) {
-      const std::byte* const ahead = rows[r] + i / Stored::block * Stored::size + prefetch_distance;
-      for (Index byte = 0; byte < span_bytes; byte += 64) __builtin_prefetch(ahead + byte);
-      const typename Stored::Header header(rows[r], i);
-      for (Index g = i; g < i + Stored::span; g += group_size) {
-        const typename Stored::Group group(header, rows[r], g);
-        RWKV_UNROLL
-        for (int j = 0; j < group_lanes; ++j) {
-          const Lanes activations = Lanes::load(x + g + j * Lanes::count);
-          sums[r][j % n_sums] = Lanes::fma(group.lane(j), activations, sums[r][j % n_sums]);
-        }
+    for (int s = 0; s < n_sums; ++s) {
+      const Lanes activations = Lanes::load(x + i + s * Lanes::count);
+      RWKV_UNROLL
+      for (int r = 0; r < n_rows; ++r) {
+        const std::byte* const from = rows[r] + (i + s * Lanes::count) * Stored::size;
+        __builtin_prefetch(from + prefetch_distance);
+        sums[r][s] = Lanes::fma(Stored::load(from), activations, sums[r][s]);
       }
     }
   }
   RWKV_UNROLL
   for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
-  if constexpr (Stored::block == 1) {
-    if (i == n_in) return;
-    for (int r = 0; r < n_rows; ++r)
-      y[first + r * stride] += dot_rest<Stored>(rows[r] + i * Stored::size, x + i, n_in - i);
+  if (i == n_in) return;
+  for (int r = 0; r < n_rows; ++r) {
+    y[first + r * stride] += dot_rest<Stored>(rows[r] + i * Stored::size, x + i, n_in - i);
   }
 }
 
+/// Of single numbers.
 template <class Stored>
 RWKV_ATTR inline void gemv(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
                            Index end) noexcept {
   const Index quarter = (end - begin) / 4;
   for (Index o = begin; o < begin + quarter; ++o) dot_rows<Stored, 4>(weight, n_in, x, y, o, quarter);
   for (Index o = begin + 4 * quarter; o < end; ++o) dot_rows<Stored, 1>(weight, n_in, x, y, o, 1);
+}
+
+/// Rows of weights in any type: `expand` widens `block` numbers from `size` bytes.
+struct StoredRows {
+  KernelTable<Scalar>::Expand expand;
+  Index block, size;
+  const std::byte* weight;
+  Index n_in;
+
+  RWKV_INLINE const std::byte* at(Index row, Index i) const noexcept {
+    return weight + (row * n_in + i) / block * size;
+  }
+};
+
+/// As dot_rows, for types that take some work: a piece of each row is widened into the first-level cache.
+template <int n_rows>
+RWKV_INLINE void dot_widened_rows(const StoredRows& rows, const Scalar* x, Scalar* y, Index first,
+                                  Index stride) noexcept {
+  constexpr Index piece = 512;
+  Scalar widened[n_rows][piece];
+  Lanes sums[n_rows];
+  RWKV_UNROLL
+  for (int r = 0; r < n_rows; ++r) sums[r] = Lanes::set(0);
+  for (Index i = 0; i < rows.n_in; i += piece) {
+    const Index n = rows.n_in - i < piece ? rows.n_in - i : piece;
+    for (int r = 0; r < n_rows; ++r) {
+      const std::byte* const from = rows.at(first + r * stride, i);
+      for (const std::byte* ahead = from; ahead < rows.at(first + r * stride, i + n); ahead += 64) {
+        __builtin_prefetch(ahead + prefetch_distance);
+      }
+      rows.expand(from, n, widened[r]);
+    }
+    for (Index k = 0; k < n; k += Lanes::count) {
+      const Lanes activations = load(x + i + k, n - k);
+      RWKV_UNROLL
+      for (int r = 0; r < n_rows; ++r) sums[r] = Lanes::fma(load(widened[r] + k, n - k), activations, sums[r]);
+    }
+  }
+  RWKV_UNROLL
+  for (int r = 0; r < n_rows; ++r) y[first + r * stride] = sums[r].total();
+}
+
+RWKV_ATTR RWKV_NOINLINE inline void gemv_widened(const StoredRows& rows, const Scalar* x, Scalar* y, Index begin,
+                                                 Index end) noexcept {
+  const Index quarter = (end - begin) / 4;
+  for (Index o = begin; o < begin + quarter; ++o) dot_widened_rows<4>(rows, x, y, o, quarter);
+  for (Index o = begin + 4 * quarter; o < end; ++o) dot_widened_rows<1>(rows, x, y, o, 1);
+}
+
+template <class Stored>
+RWKV_ATTR inline void gemv_of_blocks(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
+                                     Index end) noexcept {
+  gemv_widened({expand<Stored>, Stored::block, Stored::size, weight, n_in}, x, y, begin, end);
 }
 
 inline constexpr Index gemm_tokens = 2 * Lanes::count;
@@ -132,16 +182,15 @@ RWKV_ATTR inline void gemm_tile(const Scalar* rows, Index n_in, const Scalar* x,
   }
 }
 
-/// The product itself, whatever the type of the weights: `expand` widens rows of that many bytes.
-RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(KernelTable<Scalar>::Expand expand, Index row_bytes,
-                                              const std::byte* weight, Index n_in, Index n_out, const Scalar* packed,
-                                              Index n_tokens, Scalar* y, Index begin, Index end,
-                                              Scalar* scratch) noexcept {
+/// The product itself, whatever the type of the weights.
+RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(const StoredRows& rows, Index n_out, const Scalar* packed, Index n_tokens,
+                                              Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
+  const Index n_in = rows.n_in;
   Scalar results[Lanes::gemm_rows][gemm_tokens];
   for (Index first = begin; first < end; first += Lanes::gemm_rows) {
     // Fewer rows in the last tile: the others keep what they had, and nobody looks at their results.
     const Index n_rows = end - first < Lanes::gemm_rows ? end - first : Lanes::gemm_rows;
-    expand(weight + first * row_bytes, n_rows * n_in, scratch);
+    rows.expand(rows.at(first, 0), n_rows * n_in, scratch);
     for (Index token = 0; token < n_tokens; token += gemm_tokens) {
       gemm_tile(scratch, n_in, packed + token * n_in, results);
       const Index n_here = n_tokens - token < gemm_tokens ? n_tokens - token : gemm_tokens;
@@ -155,7 +204,7 @@ RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(KernelTable<Scalar>::Expand expand
 template <class Stored>
 RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
                            Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
-  gemm_rows(expand<Stored>, n_in / Stored::block * Stored::size, weight, n_in, n_out, packed, n_tokens, y, begin, end,
+  gemm_rows({expand<Stored>, Stored::block, Stored::size, weight, n_in}, n_out, packed, n_tokens, y, begin, end,
             scratch);
 }
 
