@@ -103,6 +103,10 @@ inline void read_rwkvcpp_tensor(ByteReader& reader, const std::shared_ptr<const 
                             .problem = "has type " + std::string(type->name) + ", which is not supported",
                             .hint = "Quantise the FP16 or FP32 file anew."});
   }
+  if (const Index block = info(*type->dtype).block_elements; shape[shape.rank() - 1] % block != 0) {
+    fail(tensor_item(name), "has type " + std::string(type->name),
+         "rows of a multiple of " + std::to_string(block) + " numbers", to_string(shape));
+  }
   const auto n_bytes = checked_n_bytes(*type->dtype, shape);
   if (!n_bytes || static_cast<std::uint64_t>(*n_bytes) > reader.rest().size()) {
     fail(tensor_item(name), "shape " + to_string(shape) + " needs more bytes than the file has",
