@@ -2,31 +2,96 @@
 // Models of real shapes with random values, for timing.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "rwkv/arch/config.hpp"
 #include "rwkv/arch/init.hpp"
 #include "rwkv/arch/tensor_list.hpp"
+#include "rwkv/core/blocks.hpp"
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/random.hpp"
 #include "rwkv/io/checkpoint.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
-/// A model of real shapes for timing: vectors as in init(), matrices uniform in +-sqrt(3 / n_in) (so that activations
-/// keep their size), stored as f32, f16 or bf16. Made in memory, fast; its text is noise.
-/// Throws ArgumentError for other dtypes.
-[[nodiscard]] inline Checkpoint synthetic(const Config& config, DType dtype, std::uint64_t seed) {
-  if (dtype != DType::f32 && dtype != DType::f16 && dtype != DType::bf16) {
-    throw ArgumentError({.item = "synthetic model", .expected = "f32, f16 or bf16", .found = name(dtype)});
+namespace detail {
+
+/// Sets the scales of a block of random bits, so that its numbers lie in about +-limit.
+inline void set_scales(float limit, BlockQ4_0& block) noexcept { block.d = f32_to_f16(limit / 8); }
+inline void set_scales(float limit, BlockQ5_0& block) noexcept { block.d = f32_to_f16(limit / 16); }
+inline void set_scales(float limit, BlockQ8_0& block) noexcept { block.d = f32_to_f16(limit / 128); }
+inline void set_scales(float limit, BlockIQ4_NL& block) noexcept { block.d = f32_to_f16(limit / 127); }
+inline void set_scales(float limit, BlockQ4_1& block) noexcept {
+  block.d = f32_to_f16(2 * limit / 15);
+  block.m = f32_to_f16(-limit);
+}
+inline void set_scales(float limit, BlockQ5_1& block) noexcept {
+  block.d = f32_to_f16(2 * limit / 31);
+  block.m = f32_to_f16(-limit);
+}
+inline void set_scales(float limit, float max_code, GroupScales& scales) noexcept {
+  std::fill_n(scales.packed, 12, std::uint8_t{0xff});  // all groups have the largest, 63
+  scales.d = f32_to_f16(2 * limit / max_code / 63);
+  scales.d_min = f32_to_f16(limit / 63);
+}
+inline void set_scales(float limit, BlockQ4_K& block) noexcept { set_scales(limit, 15, block.scales); }
+inline void set_scales(float limit, BlockQ5_K& block) noexcept { set_scales(limit, 31, block.scales); }
+inline void set_scales(float limit, BlockQ6_K& block) noexcept {
+  std::fill_n(block.scales, 16, std::int8_t{64});
+  block.d = f32_to_f16(limit / 32 / 64);
+}
+
+/// n uniform numbers in +-limit, 16 random bits each.
+inline void random_numbers(DType dtype, float limit, Index n, Random& random, std::byte* to) noexcept {
+  for (Index i = 0; i < n;) {
+    std::uint64_t bits = random.next();
+    for (int part = 0; part < 4 && i < n; ++part, ++i, bits >>= 16) {
+      const float value = limit * (static_cast<float>(bits & 0xffff) * 0x1p-15f - 1.0f);
+      const std::uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
+      if (dtype == DType::f32) {
+        std::memcpy(to + 4 * i, &value, 4);
+      } else {
+        std::memcpy(to + 2 * i, &half, 2);
+      }
+    }
   }
+}
+
+inline void random_blocks(DType dtype, float limit, Random& random, std::span<std::byte> to) noexcept {
+  for (std::size_t i = 0; i < to.size(); i += 8) {
+    const std::uint64_t bits = random.next();
+    std::memcpy(to.data() + i, &bits, std::min<std::size_t>(8, to.size() - i));
+  }
+  with_block(dtype, [&]<class Block>(Block block) {
+    for (std::size_t i = 0; i < to.size(); i += sizeof(Block)) {
+      std::memcpy(&block, to.data() + i, sizeof(Block));
+      set_scales(limit, block);
+      std::memcpy(to.data() + i, &block, sizeof(Block));
+    }
+  });
+}
+
+}  // namespace detail
+
+/// A model of real shapes for timing: vectors as in init(), matrices uniform in +-sqrt(3 / n_in) (so that activations
+/// keep their size), stored in `dtype`: f32, f16, bf16 or one of blocks. With blocks, matrices that files hold
+/// transposed are bf16. Made in memory, fast; its text is noise.
+/// Throws ArgumentError for other dtypes, and for matrices whose rows are not whole blocks.
+[[nodiscard]] inline Checkpoint synthetic(const Config& config, DType dtype, std::uint64_t seed) {
+  if (!info(dtype).is_real || dtype == DType::f64) {
+    throw ArgumentError(
+        {.item = "synthetic model", .expected = "f32, f16, bf16 or a type of blocks", .found = name(dtype)});
+  }
+  const bool has_blocks = info(dtype).block_elements > 1;
   Random random(seed);
   Checkpoint checkpoint("a synthetic model");
   for (const TensorSpec& spec : tensor_list(config)) {
@@ -34,23 +99,23 @@ RWKV_NAMESPACE_BEGIN
       checkpoint.add(spec.name, make_tensor(spec.shape, detail::initial_vector(spec, config)));
       continue;
     }
-    const Index n = spec.shape.checked_n_elements().value();
-    const Index n_in = spec.shape[spec.shape.rank() - (spec.role == TensorRole::transposed ? 2 : 1)];
-    const float scale = std::sqrt(3.0f / static_cast<float>(n_in));
-    auto bytes = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, spec.shape).value());
-    for (Index i = 0; i < n;) {
-      std::uint64_t bits = random.next();
-      for (int part = 0; part < 4 && i < n; ++part, ++i, bits >>= 16) {  // 16 random bits for each weight
-        const float value = scale * (static_cast<float>(bits & 0xffff) * 0x1p-15f - 1.0f);
-        const std::uint16_t half = dtype == DType::f16 ? f32_to_f16(value) : f32_to_bf16(value);
-        if (dtype == DType::f32) {
-          std::memcpy(bytes->data() + 4 * i, &value, 4);
-        } else {
-          std::memcpy(bytes->data() + 2 * i, &half, 2);
-        }
-      }
+    const bool is_transposed = spec.role == TensorRole::transposed;
+    const Index n_in = spec.shape[spec.shape.rank() - (is_transposed ? 2 : 1)];
+    const DType type = is_transposed && has_blocks ? DType::bf16 : dtype;
+    const auto n_bytes = checked_n_bytes(type, spec.shape);
+    if (!n_bytes) {
+      throw ArgumentError({.item = tensor_item(spec.name),
+                           .expected = "rows of whole blocks of " + std::to_string(info(type).block_elements),
+                           .found = to_string(spec.shape)});
     }
-    checkpoint.add(spec.name, {dtype, spec.shape, bytes->data(), bytes});
+    auto bytes = std::make_shared<Buffer<std::byte>>(*n_bytes);
+    const float limit = std::sqrt(3.0f / static_cast<float>(n_in));
+    if (info(type).block_elements > 1) {
+      detail::random_blocks(type, limit, random, bytes->span());
+    } else {
+      detail::random_numbers(type, limit, spec.shape.checked_n_elements().value(), random, bytes->data());
+    }
+    checkpoint.add(spec.name, {type, spec.shape, bytes->data(), bytes});
   }
   detail::add_copy_mask(checkpoint, config);
   return checkpoint;
