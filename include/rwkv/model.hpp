@@ -128,6 +128,7 @@ RWKV_NAMESPACE_END
 #include "rwkv/arch/detect.hpp"
 #include "rwkv/arch/fingerprint.hpp"
 #include "rwkv/arch/tensor_list.hpp"
+#include "rwkv/core/subnormals.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -252,6 +253,7 @@ void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspa
 
 template <class Scalar>
 void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const {
+  const FlushSubnormals mode;
   Workspace::Frame frame(workspace);
   const auto matrix = [&](Index n_cols) { return frame.template matrix<Scalar>(pass.n_rows, n_cols); };
   const MatrixView<Scalar> x = matrix(config().n_embd), v_first = matrix(has_v_first() ? config().n_att : 0);
@@ -272,6 +274,7 @@ BasicActivations<Scalar> BasicModel<Scalar>::embed(std::span<const Token> tokens
   BasicActivations<Scalar> rows{{tokens.begin(), tokens.end()},
                                 Buffer<Scalar>(n * config().n_embd),
                                 Buffer<Scalar>(has_v_first() ? n * config().n_att : 0)};
+  const FlushSubnormals mode;
   data_->network.embedding().apply(tokens, {rows.x.data(), n, config().n_embd}, workspace);
   return rows;
 }
@@ -285,6 +288,7 @@ void BasicModel<Scalar>::apply_layers(Index first, Index last, BasicActivations<
                          .expected = "a range within 0 to " + std::to_string(config().n_layer),
                          .found = std::to_string(first) + " to " + std::to_string(last)});
   }
+  const FlushSubnormals mode;
   const auto n = static_cast<Index>(rows.tokens.size());
   const Segment<Scalar> segment{0, n, state.values().data(), position(state.values().data())};
   const MatrixView<Scalar> v_first{rows.v_first.data(), n, has_v_first() ? config().n_att : 0};
@@ -300,6 +304,7 @@ MatrixView<const Scalar> BasicModel<Scalar>::apply_head(const BasicActivations<S
   const Index n_wanted = count_wanted(wanted, n);
   const MatrixView<Scalar> logits{workspace.results<Scalar>(n_wanted * config().n_vocab).data(), n_wanted,
                                   config().n_vocab};
+  const FlushSubnormals mode;
   Workspace::Frame frame(workspace);
   const std::span wanted_rows(frame.template take<Index>(n_wanted), static_cast<std::size_t>(n_wanted));
   std::iota(wanted_rows.begin(), wanted_rows.end(), n - n_wanted);

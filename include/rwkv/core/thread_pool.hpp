@@ -19,6 +19,7 @@
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/linkage.hpp"
+#include "rwkv/core/subnormals.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -52,7 +53,7 @@ struct Range {
 /// Runs one function on all its threads at a time. The caller is worker 0, so one thread means no threads at all.
 ///
 /// A dispatch allocates nothing. Idle workers spin for some microseconds, then sleep. One thread may use a pool at a
-/// time; regions do not nest.
+/// time; regions do not nest. The workers take subnormal numbers for zeros; a caller that wants the same does so itself.
 class ThreadPool {
 public:
   static constexpr int max_threads = 1024;
@@ -135,6 +136,7 @@ private:
   }
 
   void work(int worker) noexcept {
+    const FlushSubnormals mode;
     for (unsigned done = 0;; ++done) {  // wraps around, as region_ does
       wait_while(region_, [done](unsigned region) { return region == done; });
       if (stopping_) return;
