@@ -110,14 +110,11 @@ private:
 };
 
 rwkv::Checkpoint BenchCommand::make_checkpoint() const {
-  if (!model.model.empty()) return rwkv::open_checkpoint(model.model, {.verify_checksums = model.verify});
+  if (synthetic.empty()) return open_checkpoint(model.model, model.verify);
   std::string known;
   for (const rwkv::PublishedShape& shape : rwkv::published_shapes) {
     if (shape.name == synthetic) return rwkv::synthetic(shape.config, *rwkv::dtype_from_name(dtype), 1);
     known += (known.empty() ? "" : ", ") + std::string(shape.name);
-  }
-  if (synthetic.empty()) {
-    throw rwkv::ArgumentError({.item = "bench", .expected = "--model FILE or --synthetic NAME", .found = "neither"});
   }
   throw rwkv::ArgumentError(
       {.item = "--synthetic", .expected = "one of " + known, .found = rwkv::in_quotes(synthetic)});
@@ -197,7 +194,7 @@ void BenchCommand::run() {
   const double before_megabytes = private_megabytes();  // synthetic weights are in it, mapped ones never
   const double loading = now();
   const rwkv::Model weights = model.build(checkpoint);
-  const double load_seconds = now() - (model.model.empty() ? loading : begin);
+  const double load_seconds = now() - (synthetic.empty() ? begin : loading);
   rwkv::Workspace workspace(model.workspace());
   const DenseWeights dense = dense_weights(checkpoint, weights);
 
@@ -233,7 +230,7 @@ void BenchCommand::run() {
   const double prompt_flops = 2 * dense.n_layer_weights * prompt_rate;
 
   nlohmann::ordered_json result{
-      {"model", model.model.empty() ? "synthetic " + synthetic : rwkv::to_utf8(model.model)},
+      {"model", synthetic.empty() ? rwkv::to_utf8(checkpoint.path()) : "synthetic " + synthetic},
       {"dtype", dense.dtype},
       {"isa", rwkv::name(workspace.isa())},
       {"threads", workspace.n_threads()},
@@ -277,8 +274,12 @@ void add_bench(CLI::App& program) {
       app.add_option("--synthetic", command->synthetic,
                      "Instead of a model, random weights in the shapes of a published one: v7-0.1B ...")
           ->excludes(model);
+  std::vector<std::string> dtypes;
+  for (const rwkv::DTypeInfo& type : rwkv::dtype_infos) {
+    if (type.is_real && type.dtype != rwkv::DType::f64) dtypes.emplace_back(type.name);
+  }
   app.add_option("--dtype", command->dtype, "How synthetic weights are stored")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->check(CLI::IsMember(dtypes))
       ->capture_default_str()
       ->needs(synthetic);
   app.add_option("--prompt", command->n_prompt, "Tokens of the prompt")->check(count)->capture_default_str();

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,13 +24,28 @@ void add_bench(CLI::App& program);
 /// Ended by Ctrl-C; the program's exit status is 130.
 struct Interrupted {};
 
+/// The files of a model that is part of the program.
+struct DemoModel {
+  std::span<const std::byte> weights;
+  std::span<const std::byte> vocabulary;
+};
+
+/// It, unless the program was built without one.
+[[nodiscard]] std::optional<DemoModel> demo_model();
+
+/// The checkpoint of that name, or if it is empty, that of the demo model. Throws ArgumentError if there is none.
+[[nodiscard]] rwkv::Checkpoint open_checkpoint(const std::string& path, bool verify);
+
 /// Which model, and what computes it.
 struct ModelOptions {
-  std::string model;
+  std::string model;  ///< empty: the demo model
   std::string isa;
   int n_threads = 0;
   bool verify = true;
   std::optional<double> group_norm_eps;
+
+  /// The tokenizer in the file of that name, or else the model's.
+  [[nodiscard]] rwkv::Tokenizer tokenizer(rwkv::Index n_vocab, const std::string& path) const;
 
   /// The model in a checkpoint, with the options that its tensors do not tell.
   template <class Scalar = float>
@@ -47,7 +63,7 @@ struct ModelOptions {
   }
   template <class Scalar = float>
   [[nodiscard]] rwkv::BasicModel<Scalar> load() const {
-    return build<Scalar>(rwkv::open_checkpoint(model, {.verify_checksums = verify}));
+    return build<Scalar>(open_checkpoint(model, verify));
   }
 
   [[nodiscard]] rwkv::WorkspaceOptions workspace() const {
@@ -66,15 +82,20 @@ inline const CLI::Validator count(
     },
     "COUNT");
 
+/// A check for names of files that stand for something else where they are not given: "" is a mistake, not a wish.
+inline const CLI::Validator file_name(
+    [](const std::string& path) { return path.empty() ? std::string("must not be empty") : std::string(); }, "FILE");
+
 inline void add_no_verify(CLI::App& command, bool& verify) {
   command.add_flag_callback(
       "--no-verify", [&verify] { verify = false; }, "Do not compare the checksums of a .pth: starts sooner");
 }
 
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
-  CLI::Option* const model =
-      command.add_option("-m,--model", options.model, "Checkpoint: .pth, .safetensors or rwkv.cpp .bin");
-  model->envname("RWKV_MODEL");
+  CLI::Option* const model = command.add_option(
+      "-m,--model", options.model,
+      "Checkpoint: .pth, .safetensors or rwkv.cpp .bin; default: a small model that is part of this program");
+  model->envname("RWKV_MODEL")->check(file_name);
   command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
   command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")
       ->envname("RWKV_ISA");

@@ -30,6 +30,7 @@ struct GenerateCommand {
   std::string prompt_file;
   std::string state_in;
   std::string state_out;
+  bool tells_a_story = false;  // there is no text to continue
   bool echo = true;
   bool verbose = false;
   rwkv::Index n_tokens = 200;
@@ -63,12 +64,8 @@ void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::T
 }
 
 void GenerateCommand::run() {
-  if (model.model.empty()) {
-    throw rwkv::ArgumentError({.item = "--model",
-                               .problem = "no model was given",
-                               .hint = "Name a checkpoint with -m, or in the environment variable RWKV_MODEL."});
-  }
   if (!prompt_file.empty()) prompt = read_text(prompt_file);
+  if (model.model.empty() && tells_a_story) prompt = "Once upon a time";
   if (prompt.empty() && !state_in.empty()) {
     throw rwkv::ArgumentError({.item = "--state-in",
                                .problem = "the prompt is empty",
@@ -85,7 +82,7 @@ void GenerateCommand::run() {
   };
   rwkv::Workspace workspace(model.workspace());
   const auto weights = model.load();
-  const auto text = rwkv::tokenizer_for(weights.config().n_vocab, model.model, tokenizer);
+  const auto text = model.tokenizer(weights.config().n_vocab, tokenizer);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
   if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in, {.verify_checksums = model.verify}));
@@ -126,13 +123,14 @@ void add_generate(CLI::App& program) {
   app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: the one beside the model")
       ->envname("RWKV_TOKENIZER");
   auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
-  app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
-      ->excludes(prompt);
+  auto* const prompt_file =
+      app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input");
+  prompt_file->excludes(prompt);
   app.add_flag_callback(
       "--no-echo", [command] { command->echo = false; }, "Print only what is generated, not the prompt");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
-  app.add_option("--state-in", command->state_in, state_in_help);
+  auto* const state_in = app.add_option("--state-in", command->state_in, state_in_help);
   app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)");
   app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
   rwkv::SamplerOptions& s = command->sampling;
@@ -148,7 +146,10 @@ void add_generate(CLI::App& program) {
   app.add_option("--penalty-decay", s.penalty_decay, "How much of that remains a token later")->capture_default_str();
   app.add_option("--ban", s.banned, "Tokens never to generate, separated by commas")->delimiter(',');
   app.add_flag("--verbose", command->verbose, "Tell the times on standard error");
-  app.callback([command] { command->run(); });
+  app.callback([=] {
+    command->tells_a_story = prompt->count() + prompt_file->count() + state_in->count() == 0;
+    command->run();
+  });
 }
 
 }  // namespace cli

@@ -18,8 +18,8 @@ struct InspectCommand {
 
 /// What a file is: a model or a State, and if it is broken, what the problem is.
 struct Contents {
-  explicit Contents(const std::string& file, const rwkv::OpenOptions& options)
-      : checkpoint(rwkv::open_checkpoint(file, options)), state(rwkv::state_kind(checkpoint)) {
+  Contents(const std::string& file, bool verify)
+      : checkpoint(open_checkpoint(file, verify)), state(rwkv::state_kind(checkpoint)) {
     try {
       if (state) {
         rwkv::check_state(checkpoint, *state);
@@ -137,7 +137,7 @@ void print_text(const Contents& contents) {
 }
 
 void InspectCommand::run() const {
-  const Contents contents(file, {.verify_checksums = verify});
+  const Contents contents(file, verify);
   if (json) return print_json(contents);
   print_text(contents);
 }
@@ -147,7 +147,9 @@ void InspectCommand::run() const {
 void add_inspect(CLI::App& program) {
   auto command = std::make_shared<InspectCommand>();
   CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint or a State");
-  app.add_option("file", command->file, "Checkpoint or State: .pth, .safetensors or rwkv.cpp .bin")->required();
+  app.add_option("file", command->file,
+                 "Checkpoint or State: .pth, .safetensors or rwkv.cpp .bin; default: the model in this program")
+      ->check(file_name);
   app.add_flag("--json", command->json, "As one JSON object");
   add_no_verify(app, command->verify);
   app.callback([command] { command->run(); });

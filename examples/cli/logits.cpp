@@ -78,7 +78,7 @@ void LogitsCommand::run_in() const {
 void add_logits(CLI::App& program) {
   auto command = std::make_shared<LogitsCommand>();
   CLI::App& app = *program.add_subcommand("logits", "Write the logits after every token to a file");
-  add_model_options(app, command->model)->required();
+  add_model_options(app, command->model);
   app.add_option("--tokens", command->tokens, "Token ids separated by commas, or @FILE")->required();
   app.add_option("--mode", command->mode, "How they are read: step, sequence or chunk:N")->capture_default_str();
   app.add_option("--scalar", command->scalar, "Precision: float or double")

@@ -15,6 +15,7 @@
 
 #include "command.hpp"
 #include "rwkv/io/atomic_file.hpp"
+#include "rwkv/io/byte_reader.hpp"
 
 namespace cli {
 
@@ -32,6 +33,20 @@ std::string read_text(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
   const rwkv::MappedFile file(path);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+rwkv::Checkpoint open_checkpoint(const std::string& path, bool verify) {
+  if (!path.empty()) return rwkv::open_checkpoint(path, {.verify_checksums = verify});
+  if (const auto demo = demo_model()) return rwkv::open_checkpoint(demo->weights, "demo model");
+  throw rwkv::ArgumentError({.item = "--model",
+                             .problem = "no model was given, and this program was built without one of its own",
+                             .hint = "Name a checkpoint with -m, or in the environment variable RWKV_MODEL."});
+}
+
+rwkv::Tokenizer ModelOptions::tokenizer(rwkv::Index n_vocab, const std::string& path) const {
+  const auto demo = demo_model();
+  if (!model.empty() || !path.empty() || !demo) return rwkv::tokenizer_for(n_vocab, model, path);
+  return rwkv::Tokenizer(rwkv::WorldTokenizer::from_text(rwkv::as_text(demo->vocabulary), "demo vocabulary"));
 }
 
 namespace {
