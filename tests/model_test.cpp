@@ -266,7 +266,7 @@ TEST_CASE("the trained models of rwkv.cpp, quantised ones too, give the logits o
   const std::string folder = "testdata/rwkv.cpp-tiny/", ending = ".golden.safetensors";
   const std::string text = "In a small town by the sea, there lived a";
   const std::vector<Token> tokens(text.begin(), text.end());
-  Workspace workspace({2});
+  Workspace workspace({.n_threads = 2, .rounded_activations = false});
   int n_files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(shared_file(folder))) {
     const std::string name = entry.path().filename().string();
@@ -281,6 +281,51 @@ TEST_CASE("the trained models of rwkv.cpp, quantised ones too, give the logits o
     }
   }
   CHECK(n_files == 14);
+}
+
+namespace {
+
+/// Mean over the rows of sum p log(p / q), in nats, for p and q the distributions of the two logits.
+double mean_divergence(const std::vector<float>& p, const std::vector<float>& q, Index n_vocab) {
+  const auto n = static_cast<std::size_t>(n_vocab);
+  double sum = 0;
+  for (std::size_t row = 0; row < p.size(); row += n) {
+    double p_total = 0, q_total = 0;
+    for (std::size_t i = row; i < row + n; ++i) {
+      p_total += std::exp(static_cast<double>(p[i]));
+      q_total += std::exp(static_cast<double>(q[i]));
+    }
+    for (std::size_t i = row; i < row + n; ++i) {
+      const double log_p = static_cast<double>(p[i]) - std::log(p_total);
+      sum += std::exp(log_p) * (log_p - static_cast<double>(q[i]) + std::log(q_total));
+    }
+  }
+  return sum * static_cast<double>(n) / static_cast<double>(p.size());
+}
+
+}  // namespace
+
+TEST_CASE("rounded activations change what models predict by as little as 8-bit weights do") {
+  RWKV_NEEDS_SHARED();
+  const std::string text = rwkv_test::read_file(rwkv_test::fixture("fairy-tales.txt")).substr(0, 600);
+  const std::vector<Token> tokens(text.begin(), text.end());
+  Workspace exact({.n_threads = 2, .rounded_activations = false}), rounding({2});
+  const auto logits_of = [&](const std::string& file, Index chunk, Workspace& workspace) {
+    const Model model = open_tiny("testdata/rwkv.cpp-tiny/tiny-rwkv-" + file);
+    auto state = model.new_state();
+    return all_logits<float>(model, tokens, chunk, state, workspace);
+  };
+  for (const char* const file : {"4v0-660K-Q5_0", "4v0-660K-Q5_1", "5v2-730K-Q5_0", "5v2-730K-Q5_1",
+                                 "5v2-730K-FP32-to-Q4_0", "5v2-730K-FP32-to-Q8_0", "7v0-834K-Q5_0", "7v0-834K-Q5_1"}) {
+    const auto expected = logits_of(file, step, exact);
+    for (const Index chunk : all_chunks) {
+      CAPTURE(file);
+      CAPTURE(chunk);
+      const double divergence = mean_divergence(expected, logits_of(file, chunk, rounding), 256);
+      CHECK(divergence > 0);     // it does round
+      CHECK(divergence < 4e-4);  // q8_0 weights are 2e-4 in the second of the models, q4_0 weights 4e-2
+    }
+  }
 }
 
 TEST_CASE("the trained models of rwkv.cpp give the logits of the original library") {
@@ -315,7 +360,7 @@ TEST_CASE("rounded and quantised files give the logits of the values they hold")
     const Model model = load_model(shared_file(folder + file));
     const auto logits = golden.values(file);
     for (const Index chunk : all_chunks) {
-      Workspace workspace({2});
+      Workspace workspace({.n_threads = 2, .rounded_activations = false});
       auto state = model.new_state();
       const auto found = all_logits<float>(model, golden.tokens(), chunk, state, workspace);
       CHECK(relative_difference(found, logits) < 2e-5);  // what the specification asks of float

@@ -40,6 +40,7 @@ struct DemoModel {
 struct ModelOptions {
   std::string model;  ///< empty: the demo model
   std::string isa;
+  bool exact = false;
   int n_threads = 0;
   bool verify = true;
   std::optional<double> group_norm_eps;
@@ -67,7 +68,7 @@ struct ModelOptions {
   }
 
   [[nodiscard]] rwkv::WorkspaceOptions workspace() const {
-    rwkv::WorkspaceOptions options{n_threads};
+    rwkv::WorkspaceOptions options{.n_threads = n_threads, .rounded_activations = !exact};
     if (!isa.empty()) options.isa = rwkv::isa_from_name(isa);
     return options;
   }
@@ -97,8 +98,10 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       "Checkpoint: .pth, .safetensors or rwkv.cpp .bin; default: a small model that is part of this program");
   model->envname("RWKV_MODEL")->check(file_name);
   command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
-  command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512; default: the best here")
+  command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512, avx512-vnni; default: the best here")
       ->envname("RWKV_ISA");
+  command.add_flag("--exact", options.exact,
+                   "With quantised weights: do not round activations to 8 bits, slower");
   add_no_verify(command, options.verify);
   command
       .add_option("--group-norm-eps", options.group_norm_eps,

@@ -20,6 +20,10 @@ RWKV_NAMESPACE_BEGIN
 struct WorkspaceOptions {
   int n_threads = 0;            ///< 0: one for each processor this process may use
   std::optional<Isa> isa = {};  ///< the fastest this processor has
+  /// Products with weights in blocks (q8_0, q4_k and the like) see activations rounded to 8 bits, in each 32 of them to
+  /// multiples of 1/127 of the largest: products of integers are faster. What that changes is of the size of what q8_0 weights change. It is done alike in steps, sequences and batches.
+  /// Weights of single numbers (f32, f16, bf16) and computations in double never see rounded activations.
+  bool rounded_activations = true;
 };
 
 /// Threads, kernels and scratch memory. One for each thread that computes; it may serve any number of models and
@@ -31,13 +35,21 @@ public:
   /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
   explicit Workspace(const WorkspaceOptions& options = {})
       : threads_(options.n_threads == 0 ? std::min(n_processors(), ThreadPool::max_threads) : options.n_threads),
-        kernels_(kernel_table<float>(options.isa.value_or(best_isa()))) {}
+        kernels_(kernel_table<float>(options.isa.value_or(best_isa()))),
+        rounded_activations_(options.rounded_activations) {}
 
   [[nodiscard]] ThreadPool& threads() noexcept { return threads_; }
   [[nodiscard]] int n_threads() const noexcept { return threads_.n_threads(); }
 
   /// The instruction set that float computations use.
   [[nodiscard]] Isa isa() const noexcept { return kernels_.isa; }
+
+  /// The products of weights of this type with rounded activations; null if they are to be, or can only be, exact.
+  template <class Scalar>
+  [[nodiscard]] RoundedProducts::Multiply rounded(DType weight) const noexcept {
+    if (!rounded_activations_) return nullptr;
+    return kernels<Scalar>().rounded.multiply[static_cast<std::size_t>(weight)];
+  }
 
   template <class Scalar>
   [[nodiscard]] const KernelTable<Scalar>& kernels() const noexcept {
@@ -118,6 +130,7 @@ private:
 
   ThreadPool threads_;
   KernelTable<float> kernels_;
+  bool rounded_activations_;
   std::vector<Buffer<std::byte>> chunks_;
   Buffer<std::byte> results_;
   Index used_ = 0;

@@ -73,6 +73,29 @@ std::vector<DType> weight_dtypes() {
   return dtypes;
 }
 
+/// A row of activations rounded by a table.
+struct Rounded {
+  std::vector<float> memory;
+  RoundedRow row;
+  Rounded(const KernelTable<float>& table, const std::vector<float>& x)
+      : memory(static_cast<std::size_t>(rounded_bytes(static_cast<Index>(x.size()))) / sizeof(float)),
+        row{reinterpret_cast<std::byte*>(memory.data()), static_cast<Index>(x.size()) / group_size} {
+    table.rounded.round(x.data(), row);
+  }
+};
+
+/// For each number of a row the largest of its block of 32, doubled: where code * scale and offset cancel, what is rounded
+/// is up to that large.
+std::vector<double> rounded_magnitudes(const std::vector<double>& row) {
+  std::vector<double> magnitudes(row.size());
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    for (std::size_t k = i / 32 * 32; k < i / 32 * 32 + 32; ++k) {
+      magnitudes[i] = std::max(magnitudes[i], 2 * std::abs(row[k]));
+    }
+  }
+  return magnitudes;
+}
+
 /// How far a float sum of n products may be from the exact one: each of at most n + 2 roundings on the way of a product
 /// is half a unit of the sum of magnitudes.
 double dot_bound(double magnitude, Index n) { return (static_cast<double>(n) + 2) * 0x1p-24 * magnitude; }
@@ -116,6 +139,90 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
             CAPTURE(t);
             REQUIRE(std::abs(all[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
             if (t == 0) REQUIRE(std::abs(one[static_cast<std::size_t>(o)] - sum) <= dot_bound(magnitude, n_in));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("rounded activations are multiples of 1/127 of the largest of each 32") {
+  for (const KernelTable<float>& table : available_tables()) {
+    CAPTURE(name(table.isa));
+    const Index n = 160;
+    auto x = random_values<float>(n, 3);
+    std::fill(x.begin() + 32, x.begin() + 64, 0.0f);
+    Rounded rounded(table, x);
+    std::vector<float> restored(x.size());
+    table.rounded.restore(rounded.row, restored.data());
+    for (Index g = 0; g < n / 32; ++g) {
+      const auto from = static_cast<std::size_t>(32 * g);
+      float largest = 0;
+      double sum = 0;
+      for (std::size_t i = from; i < from + 32; ++i) largest = std::max(largest, std::abs(x[i]));
+      const float scale = rounded.row.scales(1)[g];
+      CHECK(scale == largest / 127);
+      for (std::size_t i = from; i < from + 32; ++i) {
+        // Half a step, and the rounding of the factor 127 / largest.
+        REQUIRE(std::abs(restored[i] - x[i]) <= scale * 0.50001f);
+        sum += static_cast<double>(restored[i]);
+        REQUIRE(restored[i] == static_cast<float>(rounded.row.codes()[i]) * rounded.row.scales(2)[2 * g + (i >= from + 16)]);
+      }
+      CHECK(std::abs(rounded.row.sums(1)[g] - sum) <= 1e-6 * 32 * largest);
+      CHECK(std::abs(rounded.row.sums(2)[2 * g] + rounded.row.sums(2)[2 * g + 1] - sum) <= 1e-6 * 32 * largest);
+    }
+    std::fill(x.begin(), x.begin() + 32, 1e-37f);  // 127 / 1e-37 is infinite
+    table.rounded.round(x.data(), rounded.row);
+    CHECK(rounded.row.sums(1)[0] == 0);
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      x[77] = bad;
+      table.rounded.round(x.data(), rounded.row);
+      CHECK(std::isnan(rounded.row.scales(1)[0]));
+      CHECK(std::isnan(rounded.row.sums(1)[2]));
+    }
+  }
+}
+
+TEST_CASE("products of blocks with rounded activations are exact but for the rounding of float sums") {
+  for (const KernelTable<float>& table : available_tables()) {
+    for (const DType dtype : weight_dtypes()) {
+      const auto multiply = table.rounded.multiply[static_cast<std::size_t>(dtype)];
+      const Index block = info(dtype).block_elements;
+      REQUIRE((multiply != nullptr) == (block > 1));
+      if (multiply == nullptr) continue;
+      for (const Index n_in : {block, 3 * block, 1024 / block * block, 1024 + block, 2560 / block * block}) {
+        const Index n_out = n_in / 32 % 7 + 5;
+        const Index n_tokens = n_in / 32 % max_rounded_rows + 1;
+        const Stored weight = random_blocks(dtype, n_out * n_in, 7);
+        std::vector<Rounded> rounded;
+        std::vector<RoundedRow> rows;
+        for (Index t = 0; t < n_tokens; ++t) {
+          rounded.emplace_back(table, random_values<float>(n_in, static_cast<std::uint64_t>(t + n_in)));
+          rows.push_back(rounded.back().row);
+        }
+        std::vector<float> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
+        multiply(weight.data(), n_in, rows.data(), n_tokens, y.data(), n_out, 0, n_out);
+        std::vector<std::vector<float>> x(rows.size(), std::vector<float>(static_cast<std::size_t>(n_in)));
+        for (std::size_t t = 0; t < rows.size(); ++t) table.rounded.restore(rows[t], x[t].data());
+        for (Index o = 0; o < n_out; ++o) {
+          std::vector<double> row;
+          for (Index k = 0; k < n_in; ++k) row.push_back(weight.at(o * n_in + k));
+          const std::vector<double> magnitudes = rounded_magnitudes(row);
+          for (std::size_t t = 0; t < rows.size(); ++t) {
+            double sum = 0;
+            double magnitude = 0;
+            for (std::size_t k = 0; k < row.size(); ++k) {
+              sum += row[k] * static_cast<double>(x[t][k]);
+              magnitude += magnitudes[k] * std::abs(static_cast<double>(x[t][k]));
+            }
+            CAPTURE(name(table.isa));
+            CAPTURE(name(dtype));
+            CAPTURE(n_in);
+            CAPTURE(o);
+            CAPTURE(t);
+            // Whole groups of products are exact: the roundings are those of a sum over groups.
+            const auto at = t * static_cast<std::size_t>(n_out) + static_cast<std::size_t>(o);
+            REQUIRE(std::abs(y[at] - sum) <= dot_bound(magnitude, n_in / 32));
           }
         }
       }

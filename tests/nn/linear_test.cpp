@@ -55,6 +55,34 @@ TEST_CASE("float is within the rounding of its sums of double") {
   }
 }
 
+TEST_CASE("with weights in blocks, rounded activations are the same for any number of rows and threads") {
+  const Index n_in = 96, n_out = 70;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(n_out * n_in / 32 * 34));
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i % 34 == 1 ? 0x2c : i * 37 % 251);
+  const Linear linear(make_tensor(DType::q8_0, {n_out, n_in}, std::span<const std::byte>(bytes)));
+  auto x = random_values<float>(40 * n_in, 9);
+  const auto multiply = [&](Index n_tokens, Workspace& workspace) {
+    std::vector<float> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
+    linear.apply<float>(MatrixView<const float>{x.data(), n_tokens, n_in}, view(y, n_tokens), workspace);
+    return y;
+  };
+  Workspace one({1}), three({3});
+  Workspace exact({.n_threads = 2, .rounded_activations = false});
+  const auto many = multiply(40, one);
+  double largest = 0;
+  for (const float value : many) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  for (const Index n_tokens : {1, 2, 16, 17, 40}) {
+    CAPTURE(n_tokens);
+    const auto y = multiply(n_tokens, one);
+    CHECK(y == multiply(n_tokens, three));
+    const std::vector<float> expected(many.begin(), many.begin() + n_tokens * n_out);
+    CHECK(rwkv_test::max_abs_difference(y, expected) < 1e-6 * largest);
+    const double rounding = rwkv_test::max_abs_difference(y, multiply(n_tokens, exact));
+    CHECK(rounding > 1e-4 * largest);  // or it is not rounded
+    CHECK(rounding < 2e-2 * largest);
+  }
+}
+
 TEST_CASE("products of one group give what each gives alone, with the same bits for any number of threads") {
   const Linear a = random_linear(33, 20, 5), b = random_linear(70, 24, 6);
   for (const Index n_tokens : {1, 40}) {

@@ -16,6 +16,14 @@
 // Small functions that are called from a hundred places: inlined into all of them they cost more than they gain.
 #define RWKV_NOINLINE __attribute__((noinline))
 
+// Before loops over registers: compilers keep an array in registers only if they unroll all loops over it, and at -O2
+// they do so only when told.
+#if defined(__clang__)
+#define RWKV_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define RWKV_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #if !defined(RWKV_COMPILED)
 #define RWKV_DEFINITIONS 1
 #define RWKV_API inline

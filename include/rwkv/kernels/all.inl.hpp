@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Included once for each instruction set, with these macros set and undefined again by who includes it:
-//   RWKV_ISA        the namespace to fill; it defines Scalar and Lanes, the registers, already
+//   RWKV_ISA        the namespace to fill; it defines Scalar, Lanes (the registers) and unpacking (the namespace of
+//                   blocks.inl.hpp and integer.inl.hpp) already, and math.inl.hpp was included
 //   RWKV_ISA_VALUE  its name in enum Isa
 //   RWKV_ATTR       target attribute of functions
 //   RWKV_INLINE     the same and always inlined: whatever a kernel calls must carry one of the two, or code for new
 //                   processors leaks into programs that run on old ones. No lambdas, no standard algorithms here.
-
-#include <cmath>
-#include <cstring>
-
-// Before loops over registers: compilers keep an array in registers only if they unroll all loops over it, and at -O2
-// they do so only when told.
-#if defined(__clang__)
-#define RWKV_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define RWKV_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-#include "rwkv/kernels/math.inl.hpp"
 
 #include "rwkv/kernels/stored.inl.hpp"
 
@@ -34,13 +22,23 @@ namespace kernels::RWKV_ISA {
 template <class Stored>
 void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   const auto slot = static_cast<std::size_t>(dtype);
-  if constexpr (Stored::block == 1 && Stored::size <= sizeof(Scalar)) {
+  if constexpr (Stored::size <= sizeof(Scalar)) {
     table.gemv[slot] = gemv<Stored>;
   } else {
-    table.gemv[slot] = gemv_of_blocks<Stored>;
+    table.gemv[slot] = gemv_of_widened<expand<Stored>, 1, Stored::size>;
   }
-  table.gemm[slot] = gemm<Stored>;
+  table.gemm[slot] = gemm<expand<Stored>, 1, Stored::size>;
   table.expand[slot] = expand<Stored>;
+}
+
+template <class... Packed>
+void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>) noexcept {
+  ((table.gemv[static_cast<std::size_t>(Packed::dtype)] =
+        gemv_of_widened<expand_packed<Packed>, Packed::block, Packed::size>),
+   ...);
+  ((table.gemm[static_cast<std::size_t>(Packed::dtype)] = gemm<expand_packed<Packed>, Packed::block, Packed::size>),
+   ...);
+  ((table.expand[static_cast<std::size_t>(Packed::dtype)] = expand_packed<Packed>), ...);
 }
 
 [[nodiscard]] inline KernelTable<Scalar> make_table() noexcept {
@@ -52,15 +50,10 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   set_products<StoredF16>(table, DType::f16);
   set_products<StoredBF16>(table, DType::bf16);
   set_products<StoredF64>(table, DType::f64);
-  set_products<StoredQ8_0>(table, DType::q8_0);
-  set_products<StoredQ4_0>(table, DType::q4_0);
-  set_products<StoredQ4_1>(table, DType::q4_1);
-  set_products<StoredQ5<false>>(table, DType::q5_0);
-  set_products<StoredQ5<true>>(table, DType::q5_1);
-  set_products<StoredIQ4_NL>(table, DType::iq4_nl);
-  set_products<StoredQ4_K>(table, DType::q4_k);
-  set_products<StoredQ5_K>(table, DType::q5_k);
-  set_products<StoredQ6_K>(table, DType::q6_k);
+  RWKV_ISA::set_products(table, unpacking::AllPacked{});
+  if constexpr (sizeof(Scalar) == sizeof(float)) {
+    table.rounded = unpacking::rounded_products(unpacking::AllPacked{});
+  }
   table.pack = pack;
   table.layer_norm = layer_norm;
   table.mix = mix;
@@ -85,5 +78,3 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
 
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-
-#undef RWKV_UNROLL

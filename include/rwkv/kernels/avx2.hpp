@@ -26,6 +26,10 @@ struct Lanes {
   __m256 values;
 
   RWKV_INLINE static Lanes set(float value) noexcept { return {_mm256_set1_ps(value)}; }
+  /// Two values, each in one half.
+  RWKV_INLINE static Lanes set_halves(const float* from) noexcept {
+    return {_mm256_set_m128(_mm_set1_ps(from[1]), _mm_set1_ps(from[0]))};
+  }
   RWKV_INLINE static Lanes load(const float* from) noexcept { return {_mm256_loadu_ps(from)}; }
   RWKV_INLINE static Lanes load_first(const float* from, Index n) noexcept {
     return n < count ? Lanes{_mm256_maskload_ps(from, first_lanes(n))} : load(from);
@@ -41,6 +45,12 @@ struct Lanes {
     __m256d halves[2];
     std::memcpy(halves, from, sizeof(halves));
     return {_mm256_set_m128(_mm256_cvtpd_ps(halves[1]), _mm256_cvtpd_ps(halves[0]))};
+  }
+  RWKV_INLINE static Lanes load_u8(const std::byte* from) noexcept {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load_64(from)))};
+  }
+  RWKV_INLINE static Lanes load_i8(const std::byte* from) noexcept {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_64(from)))};
   }
   /// One stored number, in all lanes.
   RWKV_INLINE static Lanes set_f16(const std::byte* from) noexcept {
@@ -71,7 +81,18 @@ struct Lanes {
   RWKV_INLINE void store_first(float* to, Index n) const noexcept {
     n < count ? _mm256_maskstore_ps(to, first_lanes(n), values) : store(to);
   }
+  /// Of integers in -128 .. 127.
+  RWKV_INLINE void store_i8(std::int8_t* to) const noexcept {
+    const __m256i wide = _mm256_cvtps_epi32(values);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));
+  }
   RWKV_INLINE float first() const noexcept { return _mm256_cvtss_f32(values); }
+  RWKV_INLINE float largest() const noexcept {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
   RWKV_INLINE float total() const noexcept {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -88,44 +109,56 @@ private:
   RWKV_INLINE static __m256i first_lanes(Index n) noexcept {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
+  RWKV_INLINE static __m128i load_64(const std::byte* from) noexcept {
+    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  }
   RWKV_INLINE static __m128i load_128(const std::byte* from) noexcept {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   }
 };
 
-/// As many bytes as there are lanes; the upper half of the register is not looked at.
-struct Bytes {
-  __m128i values;
+/// The values of 16 codes of iq4_nl.
+RWKV_INLINE Bytes in_iq4_values(Bytes codes) noexcept {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(iq4_values));
+  return reinterpret_cast<Bytes>(_mm_shuffle_epi8(values, reinterpret_cast<__m128i>(codes)));
+}
 
-  RWKV_INLINE static Bytes load(const std::byte* from) noexcept {
-    return {_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))};
+/// The 32 codes of a group.
+template <CodeLayout layout>
+RWKV_INLINE __m256i load_codes(const Groups& groups, Index group) noexcept {
+  const std::byte* const from = groups.at<layout>(group);
+  const __m256i low_half = _mm256_set1_epi8(15);
+  if constexpr (layout == CodeLayout::nibbles) {
+    const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(both, 4), both), low_half);
   }
-  /// `value` where the bit of that number is set, else 0.
-  RWKV_INLINE static Bytes where_bit(std::uint32_t bits, std::uint8_t value) noexcept {
-    const __m128i each = _mm_set1_epi64x(static_cast<long long>(0x8040201008040201u));
-    const __m128i found = _mm_and_si128(_mm_set1_epi8(static_cast<char>(bits)), each);
-    return {_mm_and_si128(_mm_cmpeq_epi8(found, each), _mm_set1_epi8(static_cast<char>(value)))};
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  if constexpr (layout == CodeLayout::nibble_pairs) {
+    return _mm256_and_si256(group % 2 == 0 ? bytes : _mm256_srli_epi16(bytes, 4), low_half);
   }
-  RWKV_INLINE friend Bytes operator|(Bytes a, Bytes b) noexcept { return {_mm_or_si128(a.values, b.values)}; }
-  /// (each >> n) & mask
-  RWKV_INLINE Bytes field(int n, std::uint8_t mask) const noexcept {
-    return {_mm_and_si128(_mm_srl_epi16(values, _mm_cvtsi32_si128(n)), _mm_set1_epi8(static_cast<char>(mask)))};
-  }
-  RWKV_INLINE Bytes times16() const noexcept { return {_mm_slli_epi16(values, 4)}; }  // of bytes below 16
-  /// table[each], for bytes below 16.
-  RWKV_INLINE Bytes in_table(const std::int8_t (&table)[16]) const noexcept {
-    return {_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)), values)};
-  }
-  RWKV_INLINE Lanes from_unsigned() const noexcept { return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(values))}; }
-  RWKV_INLINE Lanes from_signed() const noexcept { return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(values))}; }
-};
+  return bytes;
+}
 
-struct Codes4ByArithmetic;
-using Codes4 = Codes4ByArithmetic;
+/// The product of a group with 32 activations, in lanes, exactly: of codes up to 63, or signed ones.
+template <CodeLayout layout>
+RWKV_INLINE Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) noexcept {
+  const __m256i c = load_codes<layout>(groups, group);
+  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(activations));
+  // The instruction takes unsigned times signed numbers, and sums of two products up to 32767.
+  const __m256i pairs = layout == CodeLayout::signed_bytes
+                            ? _mm256_maddubs_epi16(_mm256_abs_epi8(c), _mm256_sign_epi8(x, c))
+                            : _mm256_maddubs_epi16(c, x);
+  return {_mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+}
+
+namespace unpacking = avx2;
 
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
+#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/blocks.inl.hpp"
+#include "rwkv/kernels/integer.inl.hpp"
 #include "rwkv/kernels/all.inl.hpp"
 
 #undef RWKV_INLINE

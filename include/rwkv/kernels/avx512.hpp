@@ -2,7 +2,7 @@
 // Kernels for AVX-512 (F, BW, VL, DQ), whatever flags the program is compiled with.
 #pragma once
 
-#include "rwkv/kernels/table.hpp"
+#include "rwkv/kernels/avx2.hpp"
 
 #if RWKV_HAS_X86
 #include <immintrin.h>
@@ -50,11 +50,11 @@ struct Lanes {
     const __m512 low = _mm512_castps256_ps512(_mm512_maskz_cvtpd_ps(0xff, halves[0]));
     return {_mm512_insertf32x8(low, _mm512_maskz_cvtpd_ps(0xff, halves[1]), 1)};
   }
-  /// One stored number, in all lanes.
-  RWKV_INLINE static Lanes set_f16(const std::byte* from) noexcept {
-    std::uint16_t bits;
-    std::memcpy(&bits, from, sizeof(bits));
-    return {_mm512_maskz_cvtph_ps(every_lane, _mm256_set1_epi16(static_cast<short>(bits)))};
+  RWKV_INLINE static Lanes load_u8(const std::byte* from) noexcept {
+    return {_mm512_maskz_cvtepi32_ps(every_lane, _mm512_maskz_cvtepu8_epi32(every_lane, load_128(from)))};
+  }
+  RWKV_INLINE static Lanes load_i8(const std::byte* from) noexcept {
+    return {_mm512_maskz_cvtepi32_ps(every_lane, _mm512_maskz_cvtepi8_epi32(every_lane, load_128(from)))};
   }
   RWKV_INLINE friend Lanes operator+(Lanes a, Lanes b) noexcept { return {_mm512_add_ps(a.values, b.values)}; }
   RWKV_INLINE friend Lanes operator-(Lanes a, Lanes b) noexcept { return {_mm512_sub_ps(a.values, b.values)}; }
@@ -101,70 +101,20 @@ private:
   RWKV_INLINE __m256 halves_added() const noexcept {
     return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, values, 0), _mm512_maskz_extractf32x8_ps(0xff, values, 1));
   }
+  RWKV_INLINE static __m128i load_128(const std::byte* from) noexcept {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  }
   RWKV_INLINE static __m256i load_256(const std::byte* from) noexcept {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }
 };
 
-/// As many bytes as there are lanes.
-struct Bytes {
-  __m128i values;
-
-  RWKV_INLINE static Bytes load(const std::byte* from) noexcept {
-    return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))};
-  }
-  /// `value` where the bit of that number is set, else 0.
-  RWKV_INLINE static Bytes where_bit(std::uint32_t bits, std::uint8_t value) noexcept {
-    return {_mm_maskz_set1_epi8(static_cast<__mmask16>(bits), static_cast<char>(value))};
-  }
-  RWKV_INLINE friend Bytes operator|(Bytes a, Bytes b) noexcept { return {_mm_or_si128(a.values, b.values)}; }
-  /// (each >> n) & mask
-  RWKV_INLINE Bytes field(int n, std::uint8_t mask) const noexcept {
-    return {_mm_and_si128(_mm_srl_epi16(values, _mm_cvtsi32_si128(n)), _mm_set1_epi8(static_cast<char>(mask)))};
-  }
-  RWKV_INLINE Bytes times16() const noexcept { return {_mm_slli_epi16(values, 4)}; }  // of bytes below 16
-  /// table[each], for bytes below 16.
-  RWKV_INLINE Bytes in_table(const std::int8_t (&table)[16]) const noexcept {
-    return {_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)), values)};
-  }
-  RWKV_INLINE Lanes from_unsigned() const noexcept {
-    return {_mm512_maskz_cvtepi32_ps(every_lane, _mm512_maskz_cvtepu8_epi32(every_lane, values))};
-  }
-  RWKV_INLINE Lanes from_signed() const noexcept {
-    return {_mm512_maskz_cvtepi32_ps(every_lane, _mm512_maskz_cvtepi8_epi32(every_lane, values))};
-  }
-};
-
-/// 32 numbers from the halves of 16 bytes: 16 low ones, 16 high ones. One permutation looks up 16 of them.
-struct Codes4 {
-  __m512i codes;
-  __m512 table;
-
-  /// code scale + offset
-  RWKV_INLINE Codes4(const std::byte* from, Lanes scale, Lanes offset) noexcept
-      : codes(load(from)), table(Lanes::fma(counted(0), scale, offset).values) {}
-  /// (code + first) scale
-  RWKV_INLINE Codes4(const std::byte* from, Lanes scale, int first) noexcept
-      : codes(load(from)), table((counted(first) * scale).values) {}
-
-  RWKV_INLINE Lanes lane(int j) const noexcept {  // the permutation looks at 4 bits of each code
-    const __m512i shifted = j == 0 ? codes : _mm512_maskz_srli_epi32(every_lane, codes, 4);
-    return {_mm512_maskz_permutexvar_ps(every_lane, shifted, table)};
-  }
-
-private:
-  RWKV_INLINE static __m512i load(const std::byte* from) noexcept {
-    return _mm512_maskz_cvtepu8_epi32(every_lane, Bytes::load(from).values);
-  }
-  RWKV_INLINE static Lanes counted(int first) noexcept {
-    return Lanes{_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)} +
-           Lanes::set(static_cast<float>(first));
-  }
-};
+namespace unpacking = avx2;
 
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
+#include "rwkv/kernels/math.inl.hpp"
 #include "rwkv/kernels/all.inl.hpp"
 
 #undef RWKV_INLINE

@@ -19,14 +19,15 @@
 RWKV_NAMESPACE_BEGIN
 
 /// From the plainest to the fastest. `scalar` is portable C++ without intrinsics.
-enum class Isa { scalar, avx2, avx512 };
+enum class Isa { scalar, avx2, avx512, avx512_vnni };
 
-inline constexpr std::array<Isa, 3> all_isas{Isa::scalar, Isa::avx2, Isa::avx512};
+inline constexpr std::array<Isa, 4> all_isas{Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_vnni};
 
 [[nodiscard]] constexpr std::string_view name(Isa isa) noexcept {
   switch (isa) {
     case Isa::avx2: return "avx2";      // with FMA and F16C, as every such processor but the very first
     case Isa::avx512: return "avx512";  // F, BW, VL and DQ
+    case Isa::avx512_vnni: return "avx512-vnni";
     default: return "scalar";
   }
 }
@@ -39,8 +40,10 @@ inline constexpr std::array<Isa, 3> all_isas{Isa::scalar, Isa::avx2, Isa::avx512
   const bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
   const bool has_avx2 = has_f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (isa == Isa::avx2) return has_avx2;
-  return has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (isa == Isa::avx512) return has_avx512;
+  return has_avx512 && __builtin_cpu_supports("avx512vnni");
 #else
   return false;
 #endif
@@ -55,7 +58,7 @@ inline constexpr std::array<Isa, 3> all_isas{Isa::scalar, Isa::avx2, Isa::avx512
   return best;
 }
 
-/// "scalar", "avx2", "avx512". Throws ArgumentError for anything else.
+/// By its name(). Throws ArgumentError for anything else.
 [[nodiscard]] inline Isa isa_from_name(std::string_view text) {
   std::string known;
   for (const Isa isa : all_isas) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Part of the text included once for each instruction set: ragged ends, exp, sigmoid, tanh.
 
+#include <cmath>
+
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 

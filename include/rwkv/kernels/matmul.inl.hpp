@@ -22,20 +22,35 @@ RWKV_INLINE Lanes load_stored(const std::byte* from, Index left) noexcept {
 
 template <class Stored>
 RWKV_ATTR inline void expand(const std::byte* stored, Index n, Scalar* y) noexcept {
-  if constexpr (Stored::block == 1) {
-    for (Index i = 0; i < n; i += Lanes::count) {
-      store(load_stored<Stored>(stored + i * Stored::size, n - i), y + i, n - i);
-    }
-  } else {
-    for (Index i = 0; i < n; i += Stored::block) {
-      const typename Stored::Header header(stored + i / Stored::block * Stored::size);
-      for (int group = 0; group < Stored::block / group_size; ++group) {
-        const typename Stored::Group numbers(header, group);
-        Scalar* const to = y + i + group * group_size;
-        RWKV_UNROLL
-        for (int j = 0; j < group_lanes; ++j) numbers.lane(j).store(to + j * Lanes::count);
+  for (Index i = 0; i < n; i += Lanes::count) {
+    store(load_stored<Stored>(stored + i * Stored::size, n - i), y + i, n - i);
+  }
+}
+
+template <bool has_signed_codes, int n_scales>
+RWKV_ATTR RWKV_NOINLINE void widen_groups(const Groups& groups, Index n, Scalar* y) noexcept {
+  for (Index g = 0; g < n; ++g) {
+    const std::byte* const codes = groups.codes + g * groups.stride;
+    for (Index i = 0; i < group_size; i += Lanes::count, y += Lanes::count) {
+      const Index number = g * n_scales + i * n_scales / group_size;
+      const Lanes scale = Lanes::set(static_cast<Scalar>(groups.scales[number]));
+      if constexpr (has_signed_codes) {
+        (Lanes::load_i8(codes + i) * scale).store(y);
+      } else {
+        const Lanes offset = Lanes::set(static_cast<Scalar>(groups.offsets[number]));
+        Lanes::fma(Lanes::load_u8(codes + i), scale, offset).store(y);
       }
     }
+  }
+}
+
+template <class Packed>
+RWKV_ATTR void expand_packed(const std::byte* stored, Index n, Scalar* y) noexcept {
+  Groups groups;
+  for (Index i = 0; i < n; i += group_size * Groups::most) {
+    const Index n_groups = (n - i) / group_size < Groups::most ? (n - i) / group_size : Groups::most;
+    Packed::unpack(stored + i / Packed::block * Packed::size, n_groups, groups);
+    widen_groups<Packed::layout == CodeLayout::signed_bytes, Packed::n_scales>(groups, n_groups, y + i);
   }
 }
 
@@ -140,10 +155,10 @@ RWKV_ATTR RWKV_NOINLINE inline void gemv_widened(const StoredRows& rows, const S
   for (Index o = begin + 4 * quarter; o < end; ++o) dot_widened_rows<1>(rows, x, y, o, 1);
 }
 
-template <class Stored>
-RWKV_ATTR inline void gemv_of_blocks(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
-                                     Index end) noexcept {
-  gemv_widened({expand<Stored>, Stored::block, Stored::size, weight, n_in}, x, y, begin, end);
+template <auto expand_function, Index block, Index size>
+RWKV_ATTR void gemv_of_widened(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
+                               Index end) noexcept {
+  gemv_widened({expand_function, block, size, weight, n_in}, x, y, begin, end);
 }
 
 inline constexpr Index gemm_tokens = 2 * Lanes::count;
@@ -201,11 +216,10 @@ RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(const StoredRows& rows, Index n_ou
   }
 }
 
-template <class Stored>
-RWKV_ATTR inline void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
-                           Scalar* y, Index begin, Index end, Scalar* scratch) noexcept {
-  gemm_rows({expand<Stored>, Stored::block, Stored::size, weight, n_in}, n_out, packed, n_tokens, y, begin, end,
-            scratch);
+template <auto expand_function, Index block, Index size>
+RWKV_ATTR void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y,
+                    Index begin, Index end, Scalar* scratch) noexcept {
+  gemm_rows({expand_function, block, size, weight, n_in}, n_out, packed, n_tokens, y, begin, end, scratch);
 }
 
 }  // namespace kernels::RWKV_ISA

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "rwkv/core/float16.hpp"
 #include "rwkv/kernels/table.hpp"
@@ -24,6 +25,12 @@ struct PortableLanes {
 
   // A number less a vector is a vector; less, because -0 + 0 would be 0.
   static PortableLanes set(Scalar value) noexcept { return {value - Vector<Scalar>{}}; }
+  /// Two values, each in one half.
+  static PortableLanes set_halves(const Scalar* from) noexcept {
+    PortableLanes lanes;
+    for (Index i = 0; i < count; ++i) lanes.values[i] = from[2 * i / count];
+    return lanes;
+  }
   static PortableLanes load(const Scalar* from) noexcept { return {read<Scalar>(from)}; }
   /// The first n values, all if there are more; the other lanes are zero.
   static PortableLanes load_first(const Scalar* from, Index n) noexcept {
@@ -37,6 +44,12 @@ struct PortableLanes {
   static PortableLanes load_f64(const std::byte* from) noexcept {
     // One by one: four doubles are more than a vector that functions may hand over everywhere.
     return load_each<double>(from, [](double value) { return value; });
+  }
+  static PortableLanes load_u8(const std::byte* from) noexcept {
+    return load_each<std::uint8_t>(from, [](std::uint8_t value) { return value; });
+  }
+  static PortableLanes load_i8(const std::byte* from) noexcept {
+    return load_each<std::int8_t>(from, [](std::int8_t value) { return value; });
   }
   /// One stored number, in all lanes.
   static PortableLanes set_f16(const std::byte* from) noexcept {
@@ -70,7 +83,16 @@ struct PortableLanes {
   void store(Scalar* to) const noexcept { std::memcpy(to, &values, sizeof(values)); }
   /// The first n lanes, all if n is more.
   void store_first(Scalar* to, Index n) const noexcept { n < count ? store_some(to, n) : store(to); }
+  /// Of integers in -128 .. 127.
+  void store_i8(std::int8_t* to) const noexcept {
+    for (Index i = 0; i < count; ++i) to[i] = static_cast<std::int8_t>(values[i]);
+  }
   [[nodiscard]] Scalar first() const noexcept { return values[0]; }
+  [[nodiscard]] Scalar largest() const noexcept {
+    Scalar most = values[0];
+    for (Index i = 1; i < count; ++i) most = values[i] > most ? values[i] : most;
+    return most;
+  }
   [[nodiscard]] Scalar total() const noexcept {
     if constexpr (count == 2) {
       return values[0] + values[1];
@@ -116,56 +138,6 @@ private:
   }
 };
 
-/// As many bytes as there are lanes.
-template <class Scalar>
-struct PortableBytes {
-  static constexpr int count = static_cast<int>(PortableLanes<Scalar>::count);
-  std::uint8_t values[count];
-
-  static PortableBytes load(const std::byte* from) noexcept {
-    PortableBytes bytes;
-    std::memcpy(bytes.values, from, sizeof(bytes.values));
-    return bytes;
-  }
-  /// `value` where the bit of that number is set, else 0.
-  static PortableBytes where_bit(std::uint32_t bits, std::uint8_t value) noexcept {
-    PortableBytes bytes;
-    for (int i = 0; i < count; ++i) bytes.values[i] = (bits >> i & 1) != 0 ? value : 0;
-    return bytes;
-  }
-  friend PortableBytes operator|(PortableBytes a, PortableBytes b) noexcept {
-    for (int i = 0; i < count; ++i) a.values[i] |= b.values[i];
-    return a;
-  }
-  /// (each >> n) & mask
-  PortableBytes field(int n, std::uint8_t mask) const noexcept {
-    PortableBytes bytes;
-    for (int i = 0; i < count; ++i) bytes.values[i] = static_cast<std::uint8_t>(values[i] >> n & mask);
-    return bytes;
-  }
-  PortableBytes times16() const noexcept {
-    PortableBytes bytes;
-    for (int i = 0; i < count; ++i) bytes.values[i] = static_cast<std::uint8_t>(values[i] << 4);
-    return bytes;
-  }
-  /// table[each], for bytes below 16.
-  PortableBytes in_table(const std::int8_t (&table)[16]) const noexcept {
-    PortableBytes bytes;
-    for (int i = 0; i < count; ++i) bytes.values[i] = static_cast<std::uint8_t>(table[values[i]]);
-    return bytes;
-  }
-  PortableLanes<Scalar> from_unsigned() const noexcept {
-    PortableLanes<Scalar> lanes;
-    for (int i = 0; i < count; ++i) lanes.values[i] = static_cast<Scalar>(values[i]);
-    return lanes;
-  }
-  PortableLanes<Scalar> from_signed() const noexcept {
-    PortableLanes<Scalar> lanes;
-    for (int i = 0; i < count; ++i) lanes.values[i] = static_cast<Scalar>(static_cast<std::int8_t>(values[i]));
-    return lanes;
-  }
-};
-
 }  // namespace kernels
 RWKV_NAMESPACE_END
 
@@ -178,11 +150,38 @@ RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 using Scalar = float;
 using Lanes = PortableLanes<float>;
-using Bytes = PortableBytes<float>;
-struct Codes4ByArithmetic;
-using Codes4 = Codes4ByArithmetic;
+
+/// The values of 16 codes of iq4_nl.
+inline Bytes in_iq4_values(Bytes codes) noexcept {
+  for (int i = 0; i < 16; ++i) codes[i] = static_cast<std::uint8_t>(iq4_values[codes[i]]);
+  return codes;
+}
+
+/// The product of a group with 32 activations, in lanes, exactly: each half of the codes in its half of the lanes.
+template <CodeLayout layout>
+Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) noexcept {
+  const std::byte* const from = groups.at<layout>(group);
+  Lanes lanes;
+  for (int lane = 0; lane < 4; ++lane) {
+    int sum = 0;
+    for (int i = lane * 8; i < lane * 8 + 8; ++i) {
+      int code = static_cast<int>(from[layout == CodeLayout::nibbles ? i % 16 : i]);
+      if (layout == CodeLayout::signed_bytes) code = static_cast<std::int8_t>(code);
+      if (layout == CodeLayout::nibbles) code = code >> (i < 16 ? 0 : 4) & 15;
+      if (layout == CodeLayout::nibble_pairs) code = code >> (group % 2 * 4) & 15;
+      sum += code * activations[i];
+    }
+    lanes.values[lane] = static_cast<float>(sum);
+  }
+  return lanes;
+}
+
+namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
+#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/blocks.inl.hpp"
+#include "rwkv/kernels/integer.inl.hpp"
 #include "rwkv/kernels/all.inl.hpp"
 #undef RWKV_ISA
 
@@ -191,11 +190,10 @@ RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 using Scalar = double;
 using Lanes = PortableLanes<double>;
-using Bytes = PortableBytes<double>;
-struct Codes4ByArithmetic;
-using Codes4 = Codes4ByArithmetic;
+namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
+#include "rwkv/kernels/math.inl.hpp"
 #include "rwkv/kernels/all.inl.hpp"
 #undef RWKV_ISA
 

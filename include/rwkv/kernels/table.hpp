@@ -11,6 +11,7 @@
 #include "rwkv/core/blocks.hpp"
 #include "rwkv/core/dtype.hpp"
 #include "rwkv/core/linkage.hpp"
+#include "rwkv/kernels/groups.hpp"
 #include "rwkv/kernels/isa.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -96,6 +97,7 @@ struct KernelTable {
   std::array<Gemm, dtype_infos.size()> gemm{};
   std::array<Expand, dtype_infos.size()> expand{};
   Pack pack;
+  RoundedProducts rounded;  ///< of float only
 
   /// y = (x - mean) / sqrt(variance + eps) * weight + bias, over n values; y may be x.
   void (*layer_norm)(const Scalar* x, const Scalar* weight, const Scalar* bias, Scalar eps, Scalar* y,

@@ -2,8 +2,10 @@
 // Products with weight matrices, whatever type they are stored in.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "rwkv/core/matrix.hpp"
@@ -62,43 +64,121 @@ namespace detail {
 /// Rows of a share of gemv are cut at multiples of this many, so that a cache line of y has one writer.
 inline constexpr Index gemv_grain = 16;
 
+/// A product and its activations rounded, row by row, if it is to see them so.
 template <class Scalar>
-void multiply_one_row(std::span<const Product<Scalar>> products, Workspace& workspace) {
+struct PreparedProduct {
+  const Linear* linear;
+  MatrixView<const Scalar> x;
+  MatrixView<Scalar> y;
+  RoundedProducts::Multiply multiply_rounded;
+  const RoundedRow* rounded;
+
+  /// Whether all rows are multiplied by one reading of the weights, without packing.
+  [[nodiscard]] bool has_few_rows() const noexcept {
+    return x.n_rows == 1 || (rounded != nullptr && x.n_rows <= max_rounded_rows);
+  }
+};
+
+/// In memory of the frame.
+template <class Scalar>
+const RoundedRow* round_rows(MatrixView<const Scalar> x, Workspace& workspace, Workspace::Frame& frame) {
+  auto* const rows = frame.template take<RoundedRow>(x.n_rows);
+  if constexpr (std::is_same_v<Scalar, float>) {  // doubles are never rounded
+    const Index n_bytes = rounded_bytes(x.n_cols);
+    auto* const memory = frame.template take<std::byte>(x.n_rows * n_bytes);
+    workspace.threads().run_split(x.n_rows, 1, [&](Range range) {
+      for (Index t = range.begin; t < range.end; ++t) {
+        rows[t] = {memory + t * n_bytes, x.n_cols / group_size};
+        workspace.kernels<float>().rounded.round(x.row(t), rows[t]);
+      }
+    });
+  }
+  return rows;
+}
+
+template <class Scalar>
+std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> products, Workspace& workspace,
+                                           Workspace::Frame& frame) {
+  auto* const all = frame.template take<PreparedProduct<Scalar>>(static_cast<Index>(products.size()));
+  std::size_t n = 0;
+  for (const auto& [linear, x, y] : products) {
+    if (linear == nullptr) continue;
+    const auto multiply_rounded = workspace.rounded<Scalar>(linear->weight().dtype);
+    const RoundedRow* rounded = nullptr;
+    if (multiply_rounded != nullptr) {
+      for (std::size_t i = 0; i < n; ++i) {  // several products often have the same input
+        if (all[i].x.data == x.data) rounded = all[i].rounded;
+      }
+      if (rounded == nullptr) rounded = round_rows(x, workspace, frame);
+    }
+    all[n++] = {linear, x, y, multiply_rounded, rounded};
+  }
+  return {all, n};
+}
+
+/// Those with few rows, in one parallel region.
+template <class Scalar>
+void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Workspace& workspace) {
   const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
   ThreadPool& threads = workspace.threads();
+  if (std::none_of(products.begin(), products.end(), [](const auto& product) { return product.has_few_rows(); })) return;
   threads.run([&](int worker) {
-    for (const Product<Scalar>& product : products) {
-      if (product.linear == nullptr) continue;
-      const Linear& linear = *product.linear;
-      const Range rows = split(linear.n_out(), gemv_grain, worker, threads.n_threads());
-      const auto gemv = kernels.gemv[static_cast<std::size_t>(linear.weight().dtype)];
-      gemv(linear.weight().data, linear.n_in(), product.x.data, product.y.data, rows.begin, rows.end);
+    for (const auto& product : products) {
+      if (!product.has_few_rows()) continue;
+      const TensorView& weight = product.linear->weight();
+      const Index n_in = product.linear->n_in(), n_out = product.linear->n_out();
+      const auto [begin, end] = split(n_out, gemv_grain, worker, threads.n_threads());
+      if constexpr (std::is_same_v<Scalar, float>) {
+        if (product.rounded != nullptr) {
+          product.multiply_rounded(weight.data, n_in, product.rounded, product.x.n_rows, product.y.data, n_out, begin,
+                                   end);
+          continue;
+        }
+      }
+      const auto gemv = kernels.gemv[static_cast<std::size_t>(weight.dtype)];
+      gemv(weight.data, n_in, product.x.data, product.y.data, begin, end);
     }
   });
 }
 
+/// The activations as floats again.
 template <class Scalar>
-void multiply_many_rows(std::span<const Product<Scalar>> products, Index n_tokens, Workspace& workspace) {
+MatrixView<const Scalar> restore_rows(const PreparedProduct<Scalar>& product, Workspace& workspace,
+                                      Workspace::Frame& frame) {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    const MatrixView<float> x = frame.template matrix<float>(product.x.n_rows, product.x.n_cols);
+    workspace.threads().run_split(x.n_rows, 1, [&](Range range) {
+      for (Index t = range.begin; t < range.end; ++t) {
+        workspace.kernels<float>().rounded.restore(product.rounded[t], x.row(t));
+      }
+    });
+    return x;
+  } else {
+    return product.x;
+  }
+}
+
+template <class Scalar>
+void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& workspace) {
   const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
   ThreadPool& threads = workspace.threads();
+  const Linear& linear = *product.linear;
+  const Index n_in = linear.n_in(), n_tokens = product.x.n_rows;
   const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
-  for (const Product<Scalar>& product : products) {
-    if (product.linear == nullptr) continue;
-    const Linear& linear = *product.linear;
-    const Index n_in = linear.n_in();
-    Workspace::Frame frame(workspace);
-    Scalar* const packed = frame.template take<Scalar>(n_blocks * kernels.gemm_tokens * n_in);
-    Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
-    threads.run_split(n_blocks, 1, [&](Range blocks) {
-      kernels.pack(product.x.data, n_tokens, n_in, packed, blocks.begin, blocks.end);
-    });
-    threads.run([&](int worker) {
-      const Range rows = split(linear.n_out(), kernels.gemm_rows, worker, threads.n_threads());
-      const auto gemm = kernels.gemm[static_cast<std::size_t>(linear.weight().dtype)];
-      gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, rows.begin, rows.end,
-           scratch + worker * kernels.gemm_rows * n_in);
-    });
-  }
+  Workspace::Frame frame(workspace);
+  Scalar* const packed = frame.template take<Scalar>(n_blocks * kernels.gemm_tokens * n_in);
+  Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
+  const MatrixView<const Scalar> x =
+      product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
+  threads.run_split(n_blocks, 1, [&](Range blocks) {
+    kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end);
+  });
+  threads.run([&](int worker) {
+    const Range rows = split(linear.n_out(), kernels.gemm_rows, worker, threads.n_threads());
+    const auto gemm = kernels.gemm[static_cast<std::size_t>(linear.weight().dtype)];
+    gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, rows.begin, rows.end,
+         scratch + worker * kernels.gemm_rows * n_in);
+  });
 }
 
 template <class Scalar>
@@ -114,22 +194,24 @@ void add_bias(const Product<Scalar>& product, Workspace& workspace) {
 
 }  // namespace detail
 
-/// Several independent products with the same number T of rows, as one parallel region where that pays (T = 1).
+/// Several independent products with the same number T of rows, as one parallel region where that pays (few rows).
 /// The result of each does not depend on the number of threads. The first one gives the number of rows.
 /// Throws ArgumentError if a size does not fit.
 template <class Scalar>
 void multiply(std::span<const Product<Scalar>> products, Workspace& workspace) {
   if (products.empty()) return;
   const Index n_tokens = products[0].x.n_rows;
+  if (n_tokens == 0) return;
   for (const Product<Scalar>& product : products) {
     if (product.linear == nullptr) continue;
     check_shape("x", product.x, n_tokens, product.linear->n_in());
     check_shape("y", product.y, n_tokens, product.linear->n_out());
   }
-  if (n_tokens == 1) {
-    detail::multiply_one_row(products, workspace);
-  } else if (n_tokens > 1) {
-    detail::multiply_many_rows(products, n_tokens, workspace);
+  Workspace::Frame frame(workspace);
+  const std::span<const detail::PreparedProduct<Scalar>> prepared = detail::prepare(products, workspace, frame);
+  detail::multiply_few_rows(prepared, workspace);
+  for (const auto& product : prepared) {
+    if (!product.has_few_rows()) detail::multiply_many_rows(product, workspace);
   }
   for (const Product<Scalar>& product : products) detail::add_bias(product, workspace);
 }
