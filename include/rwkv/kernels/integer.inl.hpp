@@ -49,34 +49,45 @@ RWKV_INLINE Lanes set_scales(const float* scales) noexcept {
   return n_scales == 1 ? Lanes::set(*scales) : Lanes::set_halves(scales);
 }
 
-/// The products of a piece of a row of weights with a row of activations, from the group that is number `first` there.
+/// Multiplies the scales of a piece of a row by those of the activations, from the group that is number `first` there,
+/// and returns the products of the offsets, in lanes.
 template <CodeLayout layout, int n_scales>
-RWKV_INLINE Lanes dot_groups(const Groups& groups, Index n, const RoundedRow& x, Index first) noexcept {
-  alignas(64) float scales[2 * Groups::most];
-  Lanes sums[2] = {Lanes::set(0), Lanes::set(0)};
+RWKV_INLINE Lanes scale_groups(const Groups& groups, Index n, const RoundedRow& x, Index first, float* scales) noexcept {
+  Lanes sum = Lanes::set(0);
   const Index count = n * n_scales, at = first * n_scales;
   for (Index i = 0; i < count; i += Lanes::count) {
     const Index left = count - i;
-    const Lanes both = load(groups.scales + i, left) * load(x.scales(n_scales) + at + i, left);
-    both.store(scales + i);
+    (load(groups.scales + i, left) * load(x.scales(n_scales) + at + i, left)).store(scales + i);
     if constexpr (layout != CodeLayout::signed_bytes) {
-      sums[1] = Lanes::fma(load(groups.offsets + i, left), load(x.sums(n_scales) + at + i, left), sums[1]);
+      sum = Lanes::fma(load(groups.offsets + i, left), load(x.sums(n_scales) + at + i, left), sum);
     }
+  }
+  return sum;
+}
+
+inline constexpr int rows_at_once = 4;  // they share the loads of activations, and are as many streams of memory
+
+/// Adds the products of pieces of rows with a row of activations.
+template <CodeLayout layout, int n_scales>
+RWKV_INLINE void dot_groups(const Groups (&groups)[rows_at_once], Index n, const RoundedRow& x, Index first,
+                            Lanes (&sums)[rows_at_once]) noexcept {
+  alignas(64) float scales[rows_at_once][2 * Groups::most];
+  for (int r = 0; r < rows_at_once; ++r) {
+    sums[r] = sums[r] + scale_groups<layout, n_scales>(groups[r], n, x, first, scales[r]);
   }
   const std::int8_t* const activations = x.codes() + first * group_size;
-  Index g = 0;
-  for (; g + 2 <= n; g += 2) {
+  Lanes more[rows_at_once];
+  RWKV_UNROLL
+  for (int r = 0; r < rows_at_once; ++r) more[r] = Lanes::set(0);
+  for (Index g = 0; g < n; ++g) {
     RWKV_UNROLL
-    for (int k = 0; k < 2; ++k) {
-      const Lanes products = dot32<layout>(groups, g + k, activations + (g + k) * group_size);
-      sums[k] = Lanes::fma(products, set_scales<n_scales>(scales + (g + k) * n_scales), sums[k]);
+    for (int r = 0; r < rows_at_once; ++r) {
+      const Lanes products = dot32<layout>(groups[r], g, activations + g * group_size);
+      more[r] = Lanes::fma(products, set_scales<n_scales>(scales[r] + g * n_scales), more[r]);
     }
   }
-  if (g < n) {
-    const Lanes products = dot32<layout>(groups, g, activations + g * group_size);
-    sums[0] = Lanes::fma(products, set_scales<n_scales>(scales + g * n_scales), sums[0]);
-  }
-  return sums[0] + sums[1];
+  RWKV_UNROLL
+  for (int r = 0; r < rows_at_once; ++r) sums[r] = sums[r] + more[r];
 }
 
 /// Rows of weights in blocks.
@@ -91,41 +102,38 @@ struct PackedRows {
   }
 };
 
-/// For rows first, first + stride, ...: n_rows of them, 4 at most.
+/// For rows first, first + stride, ...: n_rows of them.
 template <CodeLayout layout, int n_scales>
 RWKV_INLINE void dot_packed_rows(const PackedRows& rows, const RoundedRow* x, Index n_tokens, float* y, Index n_out,
                                  Index first, Index stride, Index n_rows) noexcept {
-  Groups groups;
-  Lanes sums[4][max_rounded_rows];
+  Groups groups[rows_at_once];
+  Lanes sums[max_rounded_rows][rows_at_once];
+  for (Index t = 0; t < n_tokens; ++t) {
+    for (int r = 0; r < rows_at_once; ++r) sums[t][r] = Lanes::set(0);
+  }
   for (Index begin = 0; begin < x->n_groups; begin += Groups::most) {
     const Index n = x->n_groups - begin < Groups::most ? x->n_groups - begin : Groups::most;
-    for (Index r = 0; r < n_rows; ++r) {
-      const Index row = first + r * stride;
+    for (Index r = 0; r < rows_at_once; ++r) {
+      const Index row = first + (r < n_rows ? r * stride : 0);  // fewer rows: the first one again, for nobody
       const std::byte* const from = rows.at(row, begin * group_size);
       const std::byte* const end = rows.at(row, (begin + n) * group_size);
       for (const std::byte* line = from; line < end; line += 64) __builtin_prefetch(line);  // all at once
-      rows.unpack(from, n, groups);
-      for (Index t = 0; t < n_tokens; ++t) {
-        const Lanes more = dot_groups<layout, n_scales>(groups, n, x[t], begin);
-        sums[r][t] = begin == 0 ? more : sums[r][t] + more;
-      }
+      rows.unpack(from, n, groups[r]);
     }
+    for (Index t = 0; t < n_tokens; ++t) RWKV_ISA::dot_groups<layout, n_scales>(groups, n, x[t], begin, sums[t]);
   }
-  for (Index r = 0; r < n_rows; ++r) {
-    for (Index t = 0; t < n_tokens; ++t) y[t * n_out + first + r * stride] = sums[r][t].total();
+  for (Index t = 0; t < n_tokens; ++t) {
+    for (Index r = 0; r < n_rows; ++r) y[t * n_out + first + r * stride] = sums[t][r].total();
   }
 }
 
 template <CodeLayout layout, int n_scales>
 RWKV_ATTR RWKV_NOINLINE void multiply_packed(const PackedRows& rows, const RoundedRow* x, Index n_tokens, float* y,
                                              Index n_out, Index begin, Index end) noexcept {
-  const Index quarter = (end - begin) / 4;  // four streams, as in matmul.inl.hpp
-  Index row = begin;
-  for (; row < begin + quarter; ++row) {
-    dot_packed_rows<layout, n_scales>(rows, x, n_tokens, y, n_out, row, quarter, 4);
-  }
-  for (row += 3 * quarter; row < end; ++row) {
-    dot_packed_rows<layout, n_scales>(rows, x, n_tokens, y, n_out, row, 1, 1);
+  const Index share = (end - begin + rows_at_once - 1) / rows_at_once;  // far apart, as in matmul.inl.hpp
+  for (Index row = begin; row < begin + share; ++row) {
+    const Index n_rows = (end - row + share - 1) / share;
+    dot_packed_rows<layout, n_scales>(rows, x, n_tokens, y, n_out, row, share, n_rows);
   }
 }
 
