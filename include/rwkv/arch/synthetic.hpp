@@ -129,8 +129,10 @@ struct PublishedShape {
 
 /// RWKV-4: the Pile models of BlinkDL/RWKV-LM's README, F = 4 C, the vocabulary of the 20B tokenizer. Later ones: World
 /// models, heads of 64; F = 3.5 C in multiples of 32 for RWKV-5 and 6, 4 C for RWKV-7. Widths of low-rank parts are
-/// those of the published files, or where these were not at hand, of RWKV-LM's rule for them.
-inline constexpr std::array<PublishedShape, 22> published_shapes{{
+/// those of the published files, or where these were not at hand, of RWKV-LM's rule for them. "nano" is nobody's: as
+/// many layers as the smallest published ones with little work in each, which shows what everything but the work costs.
+inline constexpr std::array<PublishedShape, 24> published_shapes{{
+    {"v4-nano", {Generation::v4, 12, 128, 128, 512, 0, 0, 1024}},
     {"v4-169M", {Generation::v4, 12, 768, 768, 3072, 0, 0, 50277}},
     {"v4-430M", {Generation::v4, 24, 1024, 1024, 4096, 0, 0, 50277}},
     {"v4-1.5B", {Generation::v4, 24, 2048, 2048, 8192, 0, 0, 50277}},
@@ -147,6 +149,7 @@ inline constexpr std::array<PublishedShape, 22> published_shapes{{
     {"v6-3B", {Generation::v6, 32, 2560, 2560, 8960, 40, 64, 65536, {.mix = 32, .decay = 64}}},
     {"v6-7B", {Generation::v6, 32, 4096, 4096, 14336, 64, 64, 65536, {.mix = 64, .decay = 128}}},
     {"v6-14B", {Generation::v6, 61, 4096, 4096, 14336, 64, 64, 65536, {.mix = 64, .decay = 128}}},
+    {"v7-nano", {Generation::v7, 12, 128, 128, 512, 2, 64, 1024, {0, 64, 64, 32, 128}}},
     {"v7-0.1B", {Generation::v7, 12, 768, 768, 3072, 12, 64, 65536, {0, 64, 64, 32, 128}}},
     {"v7-0.4B", {Generation::v7, 24, 1024, 1024, 4096, 16, 64, 65536, {0, 64, 64, 32, 128}}},
     {"v7-1.5B", {Generation::v7, 24, 2048, 2048, 8192, 32, 64, 65536, {0, 96, 96, 64, 256}}},

@@ -3,6 +3,7 @@
 // vectors of 16 bytes that GCC and Clang offer on every processor; code * scale + offset is the value of the format to
 // the last bit, with one rounding.
 //
+// Each has `zero`, the code that stands for 0, or minima, other offsets for each group.
 // unpack() leaves bytes, for those who want the numbers. Where the layout is nibbles, locate() leaves the codes where
 // they are, for products.
 
@@ -75,6 +76,8 @@ struct PackedSimple {
   static constexpr Index block = 32, bits_at = has_minimum ? 4 : 2, codes_at = bits_at + (n_bits == 5 ? 4 : 0);
   static constexpr Index size = codes_at + 16;
   static constexpr CodeLayout layout = n_bits == 4 ? CodeLayout::nibbles : CodeLayout::unsigned_bytes;
+  static constexpr bool has_minima = has_minimum;
+  static constexpr int zero = has_minimum ? 0 : 1 << (n_bits - 1);
   static constexpr int n_scales = 1;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
@@ -99,7 +102,7 @@ struct PackedSimple {
     if constexpr (has_minimum) {
       widen_halves(from + 2, size, n, to.offsets);
     } else {
-      multiply_all(to.scales, -(1 << (n_bits - 1)), n, to.offsets);
+      multiply_all(to.scales, -zero, n, to.offsets);
     }
     to.codes = from + codes_at;
     to.stride = size;
@@ -111,6 +114,8 @@ struct PackedQ8_0 {
   static constexpr DType dtype = DType::q8_0;
   static constexpr Index block = 32, size = 34;
   static constexpr CodeLayout layout = CodeLayout::signed_bytes;
+  static constexpr bool has_minima = false;
+  static constexpr int zero = 0;
   static constexpr int n_scales = 1;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
@@ -124,6 +129,8 @@ struct PackedIQ4_NL {
   static constexpr DType dtype = DType::iq4_nl;
   static constexpr Index block = 32, size = 18;
   static constexpr CodeLayout layout = CodeLayout::signed_bytes;
+  static constexpr bool has_minima = false;
+  static constexpr int zero = 0;
   static constexpr int n_scales = 1;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
@@ -144,6 +151,8 @@ struct PackedK {
   static constexpr DType dtype = n_bits == 5 ? DType::q5_k : DType::q4_k;
   static constexpr Index block = 256, codes_at = n_bits == 5 ? 48 : 16, size = codes_at + 128;
   static constexpr CodeLayout layout = n_bits == 4 ? CodeLayout::nibble_pairs : CodeLayout::unsigned_bytes;
+  static constexpr bool has_minima = true;
+  static constexpr int zero = 0;
   static constexpr int n_scales = 1;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
@@ -198,6 +207,8 @@ struct PackedQ6_K {
   static constexpr DType dtype = DType::q6_k;
   static constexpr Index block = 256, size = 210;
   static constexpr CodeLayout layout = CodeLayout::unsigned_bytes;
+  static constexpr bool has_minima = false;
+  static constexpr int zero = 32;
   static constexpr int n_scales = 2;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
@@ -213,7 +224,7 @@ struct PackedQ6_K {
         store(field(low, 4, 15) | field(high, 2 * part, 48), first + 2 * group_size);
       }
     }
-    multiply_all(to.scales, -32, 2 * n, to.offsets);
+    multiply_all(to.scales, -zero, 2 * n, to.offsets);
     to.codes = to.unpacked;
     to.stride = group_size;
   }

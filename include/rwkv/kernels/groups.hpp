@@ -81,6 +81,21 @@ struct RoundedProducts {
   using Multiply = void (*)(const std::byte* weight, Index n_in, const RoundedRow* x, Index n_tokens, float* y,
                             Index n_out, Index begin, Index end) noexcept;
   std::array<Multiply, dtype_infos.size()> multiply{};  ///< by DType
+
+  /// Up to how many rows that is the fastest.
+  Index few_rows = max_rounded_rows;
+
+  /// For more rows, where the instruction set has something better than products of floats: blocks of gemm_tokens rows
+  /// are packed, group_bytes for each 32 numbers of a block. pack() does so for blocks [begin, end).
+  Index gemm_tokens = 0;
+  Index group_bytes = 0;
+  void (*pack)(const RoundedRow* rows, Index n_tokens, std::byte* packed, Index begin, Index end) noexcept = nullptr;
+  /// The same products for all tokens; begin is a multiple of gemm_rows. scratch is [gemm_rows, n_in] of 1.5 bytes, one
+  /// for each thread, aligned as floats.
+  Index gemm_rows = 0;
+  using Gemm = void (*)(const std::byte* weight, Index n_in, const std::byte* packed, Index n_tokens, float* y,
+                        Index n_out, Index begin, Index end, std::byte* scratch) noexcept;
+  std::array<Gemm, dtype_infos.size()> gemm{};  ///< by DType
 };
 
 RWKV_NAMESPACE_END

@@ -45,6 +45,7 @@ KernelTable<Scalar> kernel_table(Isa isa) {
       KernelTable<float> table = kernels::avx512::make_table();
       table.isa = isa;
       table.rounded = kernels::avx512_vnni::rounded_products(kernels::avx2::AllPacked{});
+      kernels::avx512_vnni::set_gemm(table.rounded, kernels::avx2::AllPacked{});
       return table;
     }
     if (isa == Isa::avx2) return kernels::avx2::make_table();

@@ -72,10 +72,11 @@ struct PreparedProduct {
   MatrixView<Scalar> y;
   RoundedProducts::Multiply multiply_rounded;
   const RoundedRow* rounded;
+  Index few_rows;
 
   /// Whether all rows are multiplied by one reading of the weights, without packing.
   [[nodiscard]] bool has_few_rows() const noexcept {
-    return x.n_rows == 1 || (rounded != nullptr && x.n_rows <= max_rounded_rows);
+    return x.n_rows == 1 || (rounded != nullptr && x.n_rows <= few_rows);
   }
 };
 
@@ -111,7 +112,7 @@ std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> prod
       }
       if (rounded == nullptr) rounded = round_rows(x, workspace, frame);
     }
-    all[n++] = {linear, x, y, multiply_rounded, rounded};
+    all[n++] = {linear, x, y, multiply_rounded, rounded, workspace.kernels<Scalar>().rounded.few_rows};
   }
   return {all, n};
 }
@@ -141,6 +142,27 @@ void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Worksp
   });
 }
 
+/// With rounded activations, in integers.
+inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Workspace& workspace) {
+  const RoundedProducts& kernels = workspace.kernels<float>().rounded;
+  ThreadPool& threads = workspace.threads();
+  const TensorView& weight = product.linear->weight();
+  const Index n_in = product.linear->n_in(), n_out = product.linear->n_out(), n_tokens = product.x.n_rows;
+  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
+  const Index scratch_bytes = kernels.gemm_rows * n_in * 3 / 2;
+  Workspace::Frame frame(workspace);
+  auto* const packed = frame.take<std::byte>(n_blocks * (n_in / group_size) * kernels.group_bytes);
+  auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
+  threads.run_split(n_blocks, 1, [&](Range blocks) {
+    kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end);
+  });
+  threads.run([&](int worker) {
+    const Range rows = split(n_out, kernels.gemm_rows, worker, threads.n_threads());
+    kernels.gemm[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, packed, n_tokens, product.y.data, n_out,
+                                                         rows.begin, rows.end, scratch + worker * scratch_bytes);
+  });
+}
+
 /// The activations as floats again.
 template <class Scalar>
 MatrixView<const Scalar> restore_rows(const PreparedProduct<Scalar>& product, Workspace& workspace,
@@ -161,6 +183,11 @@ MatrixView<const Scalar> restore_rows(const PreparedProduct<Scalar>& product, Wo
 template <class Scalar>
 void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& workspace) {
   const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (product.rounded != nullptr && kernels.rounded.pack != nullptr) {
+      return multiply_many_rounded_rows(product, workspace);
+    }
+  }
   ThreadPool& threads = workspace.threads();
   const Linear& linear = *product.linear;
   const Index n_in = linear.n_in(), n_tokens = product.x.n_rows;
