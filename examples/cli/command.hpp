@@ -95,13 +95,13 @@ inline void add_no_verify(CLI::App& command, bool& verify) {
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
   CLI::Option* const model = command.add_option(
       "-m,--model", options.model,
-      "Checkpoint: .pth, .safetensors or rwkv.cpp .bin; default: a small model that is part of this program");
+      "Checkpoint: .pth, .safetensors, .gguf or rwkv.cpp .bin; default: a small model that is part of this program");
   model->envname("RWKV_MODEL")->check(file_name);
   command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
-  command.add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512, avx512-vnni; default: the best here")
+  command
+      .add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512, avx512-vnni; default: the best here")
       ->envname("RWKV_ISA");
-  command.add_flag("--exact", options.exact,
-                   "With quantised weights: do not round activations to 8 bits, slower");
+  command.add_flag("--exact", options.exact, "With quantised weights: do not round activations to 8 bits, slower");
   add_no_verify(command, options.verify);
   command
       .add_option("--group-norm-eps", options.group_norm_eps,

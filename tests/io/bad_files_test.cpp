@@ -64,7 +64,8 @@ const std::string small_files[] = {
     "testdata/odd-valid/one-storage.pth", "testdata/odd-valid/parameters.pth",
     "testdata/odd-valid/f16.safetensors", "testdata/odd-valid/f32-metadata-escapes.safetensors",
     "testdata/odd-valid/ggmf-fp32.bin",   "spec/golden/formats/v5_2_F16.bin",
-    "spec/golden/formats/v6_F16.bin",     "spec/golden/formats/v7_F16.bin"};
+    "spec/golden/formats/v6_F16.bin",     "spec/golden/formats/v7_F16.bin",
+    "spec/golden/formats/v7_Q8_0.gguf",   "spec/golden/formats/v6_F32_rescale2.gguf"};
 
 }  // namespace
 
@@ -159,7 +160,26 @@ TEST_CASE("the errors are of the right kind and name the culprit") {
                 "'emb.weight': has type Q5_0: expected rows of a multiple of 32"},
            Case{"ggmf-duplicate.bin", "FormatError", "'emb.weight': the name occurs twice"},
            Case{"ggmf-key-length-huge.bin", "FormatError", "found 2 and 2147483647"},
-           Case{"gguf-version-99.gguf", "UnsupportedError", "GGUF"},
+           Case{"gguf-version-99.gguf", "FormatError", "expected 2 or 3, found 99"},
+           Case{"gguf-n-tensors-huge.gguf", "FormatError", "impossible number of dimensions"},
+           Case{"gguf-n-kv-huge.gguf", "FormatError", "ends too early"},
+           Case{"gguf-key-length-huge.gguf", "FormatError", "expected 1152921504606846976 more bytes"},
+           Case{"gguf-string-length-huge.gguf", "FormatError", "expected 9223372036854775808 more bytes"},
+           Case{"gguf-array-length-huge.gguf", "FormatError", "ends too early"},
+           Case{"gguf-array-u64-overflow.gguf", "FormatError", "ends too early"},
+           Case{"gguf-value-type-unknown.gguf", "FormatError", "expected 0 to 12, found 77"},
+           Case{"gguf-dims-100.gguf", "FormatError", "expected 1 to 4, found 100"},
+           Case{"gguf-dims-overflow.gguf", "FormatError",
+                "'output.weight': shape [4294967296, 4294967296] needs more bytes"},
+           Case{"gguf-offset-beyond.gguf", "FormatError", "needs more bytes than the file has"},
+           Case{"gguf-offset-unaligned.gguf", "FormatError", "expected a multiple of 32"},
+           Case{"gguf-tensor-type-unknown.gguf", "FormatError", "unknown or removed data type: found 200"},
+           Case{"gguf-q5-not-multiple.gguf", "FormatError", "expected rows of a multiple of 32 numbers"},
+           Case{"gguf-alignment-0.gguf", "FormatError", "general.alignment: expected a power of two"},
+           Case{"gguf-alignment-string.gguf", "FormatError", "general.alignment: expected a power of two"},
+           Case{"gguf-other-architecture.gguf", "UnsupportedError", "expected rwkv6 or rwkv7, found 'llama'"},
+           Case{"gguf-duplicate-tensor.gguf", "FormatError", "the name occurs twice"},
+           Case{"gguf-duplicate-key.gguf", "FormatError", "a key of the metadata occurs twice"},
        }) {
     CAPTURE(each.name);
     const Outcome outcome = try_open(bad_file(each.name));

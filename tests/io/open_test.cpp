@@ -110,7 +110,6 @@ TEST_CASE("what is no model is called by its name") {
     CHECK_THROWS_WITH_AS(open_bytes(each.bytes), doctest::Contains(each.phrase.c_str()), FormatError);
   }
   for (const Case& each : {
-           Case{"GGUF\x03" + std::string(20, '\0'), "a GGUF file, which is not supported yet"},
            Case{"lmgg" + std::string(20, '\0'), "old ggml format (ggml)"},
            Case{"tjgg" + std::string(20, '\0'), "old ggml format (ggjt)"},
            Case{"algg" + std::string(20, '\0'), "old ggml format (ggla)"},

@@ -85,8 +85,8 @@ struct Rounded {
   }
 };
 
-/// For each number of a row the largest of its block of 32, doubled: where code * scale and offset cancel, what is rounded
-/// is up to that large.
+/// For each number of a row the largest of its block of 32, doubled: where code * scale and offset cancel, what is
+/// rounded is up to that large.
 std::vector<double> rounded_magnitudes(const std::vector<double>& row) {
   std::vector<double> magnitudes(row.size());
   for (std::size_t i = 0; i < row.size(); ++i) {
@@ -185,7 +185,8 @@ TEST_CASE("rounded activations are multiples of 1/127 of the largest of each 32"
         // Half a step, and the rounding of the factor 127 / largest.
         REQUIRE(std::abs(restored[i] - x[i]) <= scale * 0.50001f);
         sum += static_cast<double>(restored[i]);
-        REQUIRE(restored[i] == static_cast<float>(rounded.row.codes()[i]) * rounded.row.scales(2)[2 * g + (i >= from + 16)]);
+        REQUIRE(restored[i] ==
+                static_cast<float>(rounded.row.codes()[i]) * rounded.row.scales(2)[2 * g + (i >= from + 16)]);
       }
       CHECK(std::abs(rounded.row.sums(1)[g] - sum) <= 1e-6 * 32 * largest);
       CHECK(std::abs(rounded.row.sums(2)[2 * g] + rounded.row.sums(2)[2 * g + 1] - sum) <= 1e-6 * 32 * largest);

@@ -59,7 +59,7 @@ inline void write_file(const std::string& path, const std::string& bytes) {
 /// The largest |a[i] - b[i]|; infinite if the lengths differ or anything is NaN.
 template <class A, class B>
 double max_abs_difference(const A& a, const B& b) {
-  if (std::size(a) != std::size(b)) return std::numeric_limits<double>::infinity();
+  if (std::ssize(a) != std::ssize(b)) return std::numeric_limits<double>::infinity();
   double largest = 0;
   auto other = std::begin(b);
   for (const auto value : a) {

@@ -11,8 +11,8 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// Opens a PyTorch (zip or legacy), safetensors or rwkv.cpp file and gives its tensors as the official files have them:
-/// without the prefixes that training frameworks put before every name, and without what converters changed.
+/// Opens a PyTorch (zip or legacy), safetensors, GGUF or rwkv.cpp file and gives its tensors as the official files have
+/// them: without the prefixes that training frameworks put before every name, and without what converters changed.
 ///
 /// Throws IoError if the file cannot be read, FormatError if it is damaged or no model (and says what it is),
 /// UnsupportedError if it may be a model but is not read yet.
@@ -32,6 +32,7 @@ RWKV_NAMESPACE_END
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/mapped_file.hpp"
+#include "rwkv/io/gguf_official.hpp"
 #include "rwkv/io/pth.hpp"
 #include "rwkv/io/rwkvcpp.hpp"
 #include "rwkv/io/safetensors.hpp"
@@ -55,7 +56,6 @@ inline constexpr std::string_view unpack_hint = "Unpack it first.";
 inline constexpr std::string_view download_hint = "The download was an error page: download the file again.";
 inline constexpr std::string_view bare_pickle = "a bare Python pickle, not a checkpoint of torch.save";
 inline constexpr ForeignFile foreign_files[] = {
-    {0, "GGUF", "a GGUF file, which is not supported yet", other_hint, true},
     {0, "lmgg", "a file of an old ggml format (ggml)", other_hint, true},
     {0, "tjgg", "a file of an old ggml format (ggjt)", other_hint, true},
     {0, "algg", "a file of an old ggml format (ggla)", other_hint, true},
@@ -113,7 +113,7 @@ inline constexpr ForeignFile foreign_files[] = {
     const bool is_json = start.starts_with('{') || start.starts_with('[');
     refuse_as(path, is_json ? "a JSON file" : "a text file", "Pass the file that holds the weights.");
   }
-  refuse_as(path, "a file of no known format", "Known are PyTorch (.pth), safetensors and rwkv.cpp (.bin).");
+  refuse_as(path, "a file of no known format", "Known are PyTorch (.pth), safetensors, GGUF and rwkv.cpp (.bin).");
 }
 
 /// Whether the file begins as safetensors files do: with the length of the header, a number of 64 bits that would be
@@ -165,6 +165,7 @@ inline constexpr ForeignFile foreign_files[] = {
     return strip_prefixes(read_pth(file, options));
   }
   if (bytes.starts_with("fmgg")) return read_rwkvcpp(file);
+  if (bytes.starts_with("GGUF")) return read_gguf(file);
   if (is_safetensors(bytes)) return from_web_rwkv(strip_prefixes(read_safetensors(file)));
   refuse_file(file->path(), bytes);
 }

@@ -156,10 +156,10 @@ namespace unpacking = avx2;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
-#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/all.inl.hpp"
 #include "rwkv/kernels/blocks.inl.hpp"
 #include "rwkv/kernels/integer.inl.hpp"
-#include "rwkv/kernels/all.inl.hpp"
+#include "rwkv/kernels/math.inl.hpp"
 
 #undef RWKV_INLINE
 #undef RWKV_ATTR

@@ -114,8 +114,8 @@ namespace unpacking = avx2;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
-#include "rwkv/kernels/math.inl.hpp"
 #include "rwkv/kernels/all.inl.hpp"
+#include "rwkv/kernels/math.inl.hpp"
 
 #undef RWKV_INLINE
 #undef RWKV_ATTR

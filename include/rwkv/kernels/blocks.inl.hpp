@@ -68,11 +68,12 @@ RWKV_INLINE void multiply_all(const float* from, float factor, Index n, float* t
   for (Index i = 0; i < n; i += Lanes::count) (Lanes::load(from + i) * Lanes::set(factor)).store(to + i);
 }
 
-/// q4_0, q4_1, q5_0, q5_1: a scale, perhaps a minimum, perhaps 32 fifth bits, then 16 bytes whose low halves come first.
+/// q4_0, q4_1, q5_0, q5_1: a scale, perhaps a minimum, perhaps 32 fifth bits, then 16 bytes whose low halves come
+/// first.
 template <int n_bits, bool has_minimum>
 struct PackedSimple {
-  static constexpr DType dtype = n_bits == 5 ? (has_minimum ? DType::q5_1 : DType::q5_0)
-                                             : (has_minimum ? DType::q4_1 : DType::q4_0);
+  static constexpr DType dtype =
+      n_bits == 5 ? (has_minimum ? DType::q5_1 : DType::q5_0) : (has_minimum ? DType::q4_1 : DType::q4_0);
   static constexpr Index block = 32, bits_at = has_minimum ? 4 : 2, codes_at = bits_at + (n_bits == 5 ? 4 : 0);
   static constexpr Index size = codes_at + 16;
   static constexpr CodeLayout layout = n_bits == 4 ? CodeLayout::nibbles : CodeLayout::unsigned_bytes;

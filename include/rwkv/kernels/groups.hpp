@@ -58,9 +58,7 @@ struct RoundedRow {
   [[nodiscard]] float* sums(int n_scales) const noexcept { return numbers() + (n_scales + 2) * n_groups; }
 
 private:
-  [[nodiscard]] float* numbers() const noexcept {
-    return reinterpret_cast<float*>(memory + group_size * n_groups);
-  }
+  [[nodiscard]] float* numbers() const noexcept { return reinterpret_cast<float*>(memory + group_size * n_groups); }
 };
 
 /// As many rows of activations at most are multiplied by one reading of the weights.

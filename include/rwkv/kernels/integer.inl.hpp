@@ -52,7 +52,8 @@ RWKV_INLINE Lanes set_scales(const float* scales) noexcept {
 /// Multiplies the scales of a piece of a row by those of the activations, from the group that is number `first` there,
 /// and returns the products of the offsets, in lanes.
 template <CodeLayout layout, int n_scales>
-RWKV_INLINE Lanes scale_groups(const Groups& groups, Index n, const RoundedRow& x, Index first, float* scales) noexcept {
+RWKV_INLINE Lanes scale_groups(const Groups& groups, Index n, const RoundedRow& x, Index first,
+                               float* scales) noexcept {
   Lanes sum = Lanes::set(0);
   const Index count = n * n_scales, at = first * n_scales;
   for (Index i = 0; i < count; i += Lanes::count) {
@@ -140,8 +141,9 @@ RWKV_ATTR RWKV_NOINLINE void multiply_packed(const PackedRows& rows, const Round
 template <class Packed>
 RWKV_ATTR void multiply_rounded(const std::byte* weight, Index n_in, const RoundedRow* x, Index n_tokens, float* y,
                                 Index n_out, Index begin, Index end) noexcept {
-  multiply_packed<Packed::layout, Packed::n_scales>({unpacking::for_products<Packed>(), Packed::block, Packed::size, weight, n_in}, x,
-                                                       n_tokens, y, n_out, begin, end);
+  multiply_packed<Packed::layout, Packed::n_scales>(
+      {unpacking::for_products<Packed>(), Packed::block, Packed::size, weight, n_in}, x, n_tokens, y, n_out, begin,
+      end);
 }
 
 template <class... Packed>

@@ -179,10 +179,10 @@ Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) n
 namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/all.inl.hpp"
 #include "rwkv/kernels/blocks.inl.hpp"
 #include "rwkv/kernels/integer.inl.hpp"
-#include "rwkv/kernels/all.inl.hpp"
+#include "rwkv/kernels/math.inl.hpp"
 #undef RWKV_ISA
 
 #define RWKV_ISA scalar_f64
@@ -193,8 +193,8 @@ using Lanes = PortableLanes<double>;
 namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-#include "rwkv/kernels/math.inl.hpp"
 #include "rwkv/kernels/all.inl.hpp"
+#include "rwkv/kernels/math.inl.hpp"
 #undef RWKV_ISA
 
 #undef RWKV_ISA_VALUE

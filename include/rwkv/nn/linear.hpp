@@ -122,7 +122,8 @@ template <class Scalar>
 void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Workspace& workspace) {
   const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
   ThreadPool& threads = workspace.threads();
-  if (std::none_of(products.begin(), products.end(), [](const auto& product) { return product.has_few_rows(); })) return;
+  if (std::none_of(products.begin(), products.end(), [](const auto& product) { return product.has_few_rows(); }))
+    return;
   threads.run([&](int worker) {
     for (const auto& product : products) {
       if (!product.has_few_rows()) continue;
@@ -153,9 +154,8 @@ inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Wo
   Workspace::Frame frame(workspace);
   auto* const packed = frame.take<std::byte>(n_blocks * (n_in / group_size) * kernels.group_bytes);
   auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
-  threads.run_split(n_blocks, 1, [&](Range blocks) {
-    kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end);
-  });
+  threads.run_split(n_blocks, 1,
+                    [&](Range blocks) { kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end); });
   threads.run([&](int worker) {
     const Range rows = split(n_out, kernels.gemm_rows, worker, threads.n_threads());
     kernels.gemm[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, packed, n_tokens, product.y.data, n_out,
@@ -195,11 +195,9 @@ void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& works
   Workspace::Frame frame(workspace);
   Scalar* const packed = frame.template take<Scalar>(n_blocks * kernels.gemm_tokens * n_in);
   Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
-  const MatrixView<const Scalar> x =
-      product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
-  threads.run_split(n_blocks, 1, [&](Range blocks) {
-    kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end);
-  });
+  const MatrixView<const Scalar> x = product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
+  threads.run_split(n_blocks, 1,
+                    [&](Range blocks) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
   threads.run([&](int worker) {
     const Range rows = split(linear.n_out(), kernels.gemm_rows, worker, threads.n_threads());
     const auto gemm = kernels.gemm[static_cast<std::size_t>(linear.weight().dtype)];

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+// RWKV-6 and 7 in GGUF files, as convert_hf_to_gguf.py of llama.cpp makes them, under the official names.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "rwkv/core/blocks.hpp"
+#include "rwkv/core/error.hpp"
+#include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/gguf.hpp"
+#include "rwkv/io/time_mixing_names.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+namespace detail {
+
+/// The part of a name in GGUF, and what stands for it in the official name; `*` is the rest of both, "weight" or
+/// "bias".
+struct GgufName {
+  std::string_view gguf, official;
+};
+
+inline constexpr GgufName gguf_names[] = {
+    // of the whole model
+    {"token_embd.weight", "emb.weight"},
+    {"token_embd_norm.*", "blocks.0.ln0.*"},
+    {"output_norm.*", "ln_out.*"},
+    {"output.weight", "head.weight"},
+};
+inline constexpr GgufName gguf_layer_names[] = {
+    // of a layer
+    {"attn_norm.*", "ln1.*"},
+    {"attn_norm_2.*", "ln2.*"},
+    {"time_mix_ln.*", "att.ln_x.*"},
+    {"time_mix_key.*", "att.key.*"},
+    {"time_mix_value.*", "att.value.*"},
+    {"time_mix_receptance.*", "att.receptance.*"},
+    {"time_mix_gate.*", "att.gate.*"},
+    {"time_mix_output.*", "att.output.*"},
+    {"channel_mix_key.*", "ffn.key.*"},
+    {"channel_mix_value.*", "ffn.value.*"},
+    {"channel_mix_receptance.*", "ffn.receptance.*"},
+};
+inline constexpr GgufName gguf_v6_names[] = {
+    {"time_mix_lerp_x.weight", "att.time_maa_x"},
+    {"time_mix_lerp_w.weight", "att.time_maa_w"},  // each by itself in old files
+    {"time_mix_lerp_k.weight", "att.time_maa_k"},
+    {"time_mix_lerp_v.weight", "att.time_maa_v"},
+    {"time_mix_lerp_r.weight", "att.time_maa_r"},
+    {"time_mix_lerp_g.weight", "att.time_maa_g"},
+    {"time_mix_w1.weight", "att.time_maa_w1"},
+    {"time_mix_w2.weight", "att.time_maa_w2"},
+    {"time_mix_first.weight", "att.time_faaaa"},
+    {"time_mix_decay.weight", "att.time_decay"},
+    {"time_mix_decay_w1.weight", "att.time_decay_w1"},
+    {"time_mix_decay_w2.weight", "att.time_decay_w2"},
+    {"channel_mix_lerp_k.weight", "ffn.time_maa_k"},
+    {"channel_mix_lerp_r.weight", "ffn.time_maa_r"},
+};
+inline constexpr GgufName gguf_v7_names[] = {
+    {"channel_mix_lerp_k.weight", "ffn.x_k"}, {"time_mix_w0.weight", "att.w0"},   {"time_mix_w1.weight", "att.w1"},
+    {"time_mix_w2.weight", "att.w2"},         {"time_mix_a0.weight", "att.a0"},   {"time_mix_a1.weight", "att.a1"},
+    {"time_mix_a2.weight", "att.a2"},         {"time_mix_v0.weight", "att.v0"},   {"time_mix_v1.weight", "att.v1"},
+    {"time_mix_v2.weight", "att.v2"},         {"time_mix_g1.weight", "att.g1"},   {"time_mix_g2.weight", "att.g2"},
+    {"time_mix_k_k.weight", "att.k_k"},       {"time_mix_k_a.weight", "att.k_a"}, {"time_mix_r_k.weight", "att.r_k"},
+};
+
+/// The official name, or "" if none of the list fits.
+template <std::size_t n>
+[[nodiscard]] std::string official_name(const GgufName (&names)[n], std::string_view name) {
+  for (const auto& [gguf, official] : names) {
+    if (gguf == name) return std::string(official);
+    if (!gguf.ends_with('*')) continue;
+    const std::string_view stem = gguf.substr(0, gguf.size() - 1);
+    if (name.starts_with(stem)) {
+      return std::string(official.substr(0, official.size() - 1)) + std::string(name.substr(stem.size()));
+    }
+  }
+  return "";
+}
+
+/// The numbers times 2^power, in the type of the tensor.
+[[nodiscard]] inline TensorView scaled_by_power(const TensorView& tensor, int power) {
+  const auto copy =
+      std::make_shared<Buffer<std::byte>>(std::span(tensor.data, static_cast<std::size_t>(tensor.n_bytes())));
+  const auto factor = static_cast<float>(std::uint64_t{1} << power);
+  const auto scale_f16 = [factor](std::uint16_t& bits) { bits = f32_to_f16(f16_to_f32(bits) * factor); };
+  const auto for_each = [&]<class Number>(Number, auto&& change) {
+    for (Index i = 0; i < copy->size(); i += static_cast<Index>(sizeof(Number))) {
+      Number number;
+      std::memcpy(&number, copy->data() + i, sizeof(number));
+      change(number);
+      std::memcpy(copy->data() + i, &number, sizeof(number));
+    }
+  };
+  switch (tensor.dtype) {
+    case DType::f32: for_each(float{}, [factor](float& number) { number *= factor; }); break;
+    case DType::f64: for_each(double{}, [factor](double& number) { number *= static_cast<double>(factor); }); break;
+    case DType::f16: for_each(std::uint16_t{}, scale_f16); break;
+    case DType::bf16:
+      for_each(std::uint16_t{}, [factor](std::uint16_t& bits) { bits = f32_to_bf16(bf16_to_f32(bits) * factor); });
+      break;
+    default:
+      with_block(tensor.dtype, [&]<class Block>(Block) {
+        for_each(Block{}, [&](Block& block) {
+          if constexpr (requires { block.scales.d; }) {
+            scale_f16(block.scales.d);
+            scale_f16(block.scales.d_min);
+          } else {
+            scale_f16(block.d);
+            if constexpr (requires { block.m; }) scale_f16(block.m);
+          }
+        });
+      });
+  }
+  return {tensor.dtype, tensor.shape, copy->data(), copy};
+}
+
+/// In single numbers, which can be transposed.
+[[nodiscard]] inline TensorView without_blocks(const TensorView& tensor) {
+  if (info(tensor.dtype).block_elements == 1) return tensor;
+  const Buffer<float> values = read_all<float>(tensor);
+  return make_tensor(tensor.shape, values.span());
+}
+
+/// Gives the tensors of a GGUF file their official names and shapes.
+class GgufOfficial {
+public:
+  /// Throws UnsupportedError for other architectures than rwkv6 and rwkv7, FormatError if there is none.
+  explicit GgufOfficial(const GgufFile& file) : file_(file) {
+    const auto architecture = file.text("general.architecture");
+    if (!architecture) {
+      throw FormatError({.path = path(), .item = "general.architecture", .problem = "is missing"});
+    }
+    if (*architecture != "rwkv6" && *architecture != "rwkv7") {
+      throw UnsupportedError({.path = path(),
+                              .item = "general.architecture",
+                              .expected = "rwkv6 or rwkv7",
+                              .found = in_quotes(*architecture)});
+    }
+    is_v7_ = *architecture == "rwkv7";
+    const std::string prefix = std::string(*architecture) + ".";
+    head_size_ = static_cast<Index>(file.number(prefix + "wkv.head_size").value_or(0));
+    rescale_every_ = static_cast<Index>(file.number(prefix + "rescale_every_n_layers").value_or(0));
+  }
+
+  [[nodiscard]] Checkpoint read() const {
+    Checkpoint official(path());
+    for (const auto& [name, tensor] : file_.tensors.entries()) add(official, name, tensor);
+    const TensorView* const embedding = official.find("emb.weight");
+    if (!official.contains("head.weight") && embedding != nullptr) official.add("head.weight", *embedding);
+    return official;
+  }
+
+private:
+  [[nodiscard]] const std::string& path() const noexcept { return file_.tensors.path(); }
+
+  void add(Checkpoint& official, const std::string& name, const TensorView& tensor) const {
+    std::string global = official_name(gguf_names, name);
+    if (!global.empty()) return official.add(std::move(global), tensor);
+    const std::size_t dot = name.find('.', 4);
+    if (!name.starts_with("blk.") || dot == std::string::npos)
+      return official.add(name, tensor);  // the model refuses it
+    const std::string_view part = std::string_view(name).substr(dot + 1);
+    const std::string layer = name.substr(4, dot - 4), block = "blocks." + layer + ".";
+    if (part == "time_mix_lerp_fused.weight") return split_mixes(official, block, tensor);
+    std::string found = official_name(gguf_layer_names, part);
+    if (found.empty()) found = is_v7_ ? official_name(gguf_v7_names, part) : official_name(gguf_v6_names, part);
+    const std::string full = found.empty() ? name : block + found;
+    official.add(full, restored(full, layer, tensor));
+  }
+
+  [[nodiscard]] TensorView restored(std::string_view name, const std::string& layer, const TensorView& tensor) const {
+    if (is_low_rank(name)) return untransposed(path(), name, without_blocks(tensor));
+    const bool is_by_head = name.ends_with(".att.r_k") || name.ends_with(".att.time_faaaa");
+    if (is_by_head && head_size_ > 0 && tensor.n_elements() % head_size_ == 0) {
+      return {tensor.dtype, {tensor.n_elements() / head_size_, head_size_}, tensor.data, tensor.owner};
+    }
+    const bool is_rescaled = name.ends_with(".att.output.weight") || name.ends_with(".ffn.value.weight");
+    if (is_v7_ || rescale_every_ == 0 || !is_rescaled) return tensor;
+    // The converter divides these by 2 once more every few layers, for programs that compute in half precision and
+    // halve what flows through the layers there.
+    const Index power = layer.size() > 4 ? 0 : std::stoll("0" + layer) / rescale_every_;
+    return scaled_by_power(tensor, static_cast<int>(power < 60 ? power : 60));
+  }
+
+  /// The mixes of all projections are the rows of one tensor.
+  void split_mixes(Checkpoint& official, const std::string& block, const TensorView& tensor) const {
+    const std::string_view letters = is_v7_ ? "rwkvag" : "wkvrg";
+    const Index n_rows = tensor.shape[0], n_embd = tensor.n_elements() / n_rows;
+    const auto most = static_cast<Index>(letters.size());
+    const bool has_all = n_rows == most || (is_v7_ && n_rows == most - 1);  // or all but the gate
+    if (!has_all || tensor.shape.rank() < 2 || tensor.shape[tensor.shape.rank() - 1] != n_embd ||
+        info(tensor.dtype).block_elements != 1) {
+      throw FormatError({.path = path(),
+                         .item = tensor_item(block + "att.time_mix_lerp_fused"),
+                         .expected = "[" + std::to_string(most) + ", 1, 1, n_embd] single numbers",
+                         .found = std::string(rwkv::name(tensor.dtype)) + " " + to_string(tensor.shape)});
+    }
+    TensorView row{tensor.dtype, {1, 1, n_embd}, tensor.data, tensor.owner};
+    for (const char letter : letters.substr(0, static_cast<std::size_t>(n_rows))) {
+      official.add(block + (is_v7_ ? "att.x_" : "att.time_maa_") + letter, row);
+      row.data += row.n_bytes();
+    }
+  }
+
+  const GgufFile& file_;
+  bool is_v7_;
+  Index head_size_, rescale_every_;
+};
+
+}  // namespace detail
+
+/// Reads a GGUF file of RWKV-6 or 7 and gives the tensors of the official checkpoint: what the converter of llama.cpp
+/// changed is undone. Matrices stay in the mapped file, in their type.
+/// Throws FormatError if the file is damaged, UnsupportedError for other architectures and types.
+[[nodiscard]] inline Checkpoint read_gguf(std::shared_ptr<const MappedFile> file) {
+  const GgufFile stored = read_gguf_file(std::move(file));
+  return detail::GgufOfficial(stored).read();
+}
+
+RWKV_NAMESPACE_END
