@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/io/gguf_official.hpp"
+#include "rwkv/io/gguf_write.hpp"
 
 #include "io/files.hpp"
 #include "rwkv/io/safetensors.hpp"
@@ -146,4 +147,38 @@ TEST_CASE("the halvings of RWKV-6 are undone in every type") {
     for (float& value : before) value *= 8;
     CHECK(max_abs_difference(read_all<float>(detail::scaled_by_power(tensor, 3)), before) == 0);
   }
+}
+
+TEST_CASE("a file that was written is read as the checkpoint it was made from") {
+  RWKV_NEEDS_SHARED();
+  const Checkpoint official = read_safetensors(map(shared_file("spec/golden/models/v7.safetensors")));
+  const TemporaryFile file(".gguf");
+  write_gguf(official, file.path(), {"a", "\xe4\xbd", "\\n"});
+  const Checkpoint found = read_gguf(map(file.path()));
+  for (const auto& [name, tensor] : official.entries()) {
+    CAPTURE(name);
+    const TensorView& other = found.at(name);
+    if (name.starts_with("blocks.0.att.v") && name.size() == 15) continue;  // copies of a0, a1, a2 for llama.cpp
+    CHECK(other.n_elements() == tensor.n_elements());
+    CHECK(max_abs_difference(read_all<float>(other), read_all<float>(tensor)) == 0);
+  }
+  const GgufFile stored = read_gguf_file(map(file.path()));
+  CHECK(stored.text("general.architecture") == "rwkv7");
+  CHECK(as_text(std::get<GgufArray>(*stored.find("tokenizer.ggml.tokens")).bytes)
+            .starts_with(text("<s>") + text("a") + text("\\xe4\\xbd") + text("\\\\n") + text("[PAD4]")));
+  // What llama.cpp expects: the names and the shapes of its own converter.
+  const GgufFile reference = read_gguf_file(map(shared_file("spec/golden/formats/v7_F32.gguf")));
+  CHECK(stored.tensors.entries().size() == reference.tensors.entries().size());
+  for (const auto& [name, tensor] : reference.tensors.entries()) {
+    CAPTURE(name);
+    CHECK(stored.tensors.at(name).shape == tensor.shape);
+    CHECK(stored.tensors.at(name).dtype == tensor.dtype);
+  }
+  for (const auto& [key, value] : reference.metadata) {
+    CAPTURE(key);
+    const bool is_optional = key == "general.name" || key == "general.file_type";
+    CHECK((is_optional || stored.find(key) != nullptr));
+  }
+  CHECK_THROWS_AS(write_gguf(read_safetensors(map(shared_file("spec/golden/models/v6.safetensors"))), file.path()),
+                  UnsupportedError);
 }
