@@ -156,10 +156,12 @@ namespace unpacking = avx2;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
-#include "rwkv/kernels/all.inl.hpp"
+// clang-format off: each needs those before it
+#include "rwkv/kernels/math.inl.hpp"
 #include "rwkv/kernels/blocks.inl.hpp"
 #include "rwkv/kernels/integer.inl.hpp"
-#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/all.inl.hpp"
+// clang-format on
 
 #undef RWKV_INLINE
 #undef RWKV_ATTR

@@ -179,10 +179,12 @@ Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) n
 namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-#include "rwkv/kernels/all.inl.hpp"
+// clang-format off: each needs those before it
+#include "rwkv/kernels/math.inl.hpp"
 #include "rwkv/kernels/blocks.inl.hpp"
 #include "rwkv/kernels/integer.inl.hpp"
-#include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/all.inl.hpp"
+// clang-format on
 #undef RWKV_ISA
 
 #define RWKV_ISA scalar_f64
@@ -193,8 +195,10 @@ using Lanes = PortableLanes<double>;
 namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-#include "rwkv/kernels/all.inl.hpp"
+// clang-format off: each needs those before it
 #include "rwkv/kernels/math.inl.hpp"
+#include "rwkv/kernels/all.inl.hpp"
+// clang-format on
 #undef RWKV_ISA
 
 #undef RWKV_ISA_VALUE
