@@ -57,7 +57,8 @@ double measure_bandwidth(int n_streams, rwkv::Workspace& workspace) {
   constexpr Index n_words = Index{256} << 17;  // 256 MiB
   static const rwkv::Buffer<std::uint64_t> buffer(n_words);
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(workspace.n_threads()) * 8);
-  const auto read = [&](int worker) {
+  const auto read = [&](Index task, int) {
+    const auto worker = static_cast<int>(task);
     constexpr Index line = 8;  // words of a cache line; one word each brings it in
     const rwkv::Range share = rwkv::split(n_words, line * n_streams, worker, workspace.n_threads());
     const Index length = share.size() / n_streams;
@@ -67,7 +68,7 @@ double measure_bandwidth(int n_streams, rwkv::Workspace& workspace) {
     }
     sums[static_cast<std::size_t>(worker) * 8] += sum;
   };
-  const double seconds = median_seconds(5, [&] { workspace.threads().run(read); });
+  const double seconds = median_seconds(5, [&] { workspace.threads().run(workspace.n_threads(), read); });
   if (std::accumulate(sums.begin(), sums.end(), std::uint64_t{0}) != 0) std::fputs("", stderr);  // the sums are used
   return static_cast<double>(n_words) * 8 / seconds;
 }
@@ -82,7 +83,7 @@ double measure_gemm_peak(rwkv::Workspace& workspace) {
   constexpr int n_repeats = 20;
   const auto gemm = kernels.gemm[static_cast<std::size_t>(rwkv::DType::f32)];
   const double seconds = median_seconds(7, [&] {
-    workspace.threads().run([&](int worker) {
+    workspace.threads().run(n_threads, [&](Index worker, int) {
       for (int i = 0; i < n_repeats; ++i) {
         gemm(reinterpret_cast<const std::byte*>(weight.data()), n_in, n_out, packed.data(), n_tokens,
              y.data() + worker * n_tokens * n_out, 0, n_out, scratch.data() + worker * kernels.gemm_rows * n_in);

@@ -41,7 +41,11 @@ TEST_CASE("subnormal numbers are zeros as long as the object lives, and no longe
 TEST_CASE("the workers of a pool flush them always, the caller is left as it is") {
   ThreadPool pool(3);
   bool kept[3] = {};
-  pool.run([&](int worker) { kept[worker] = keeps_subnormals(); });
+  std::atomic<int> n_inside = 0;
+  pool.run(3, [&](Index, int worker) {
+    kept[worker] = keeps_subnormals();
+    for (++n_inside; n_inside < 3;) std::this_thread::yield();  // so that each thread takes one
+  });
   CHECK(kept[0]);
   CHECK(kept[1] == !can_flush);
   CHECK(kept[2] == !can_flush);

@@ -32,20 +32,58 @@ TEST_CASE("shares follow each other, cover everything, and are cut at multiples 
   }
 }
 
-TEST_CASE("every worker runs once in every region, the caller as worker 0") {
+TEST_CASE("every task runs once in every region, on a thread of its number") {
   for (const int n_threads : {1, 2, 3, 7}) {
     ThreadPool pool(n_threads);
-    std::vector<int> counts(static_cast<std::size_t>(n_threads));
     const std::thread::id caller = std::this_thread::get_id();
-    bool caller_is_first = false;
-    for (int region = 0; region < 1000; ++region) {
-      pool.run([&](int worker) {
-        ++counts[static_cast<std::size_t>(worker)];
-        if (worker == 0) caller_is_first = std::this_thread::get_id() == caller;
-      });
+    for (const Index n_tasks : {0, 1, 2, 5, 100}) {
+      std::vector<std::atomic<int>> counts(static_cast<std::size_t>(n_tasks));
+      std::vector<std::atomic<int>> inside(static_cast<std::size_t>(n_threads));
+      std::atomic<bool> is_right = true;
+      for (int region = 0; region < 300; ++region) {
+        pool.run(n_tasks, [&](Index task, int worker) {
+          const auto thread = static_cast<std::size_t>(worker);
+          ++counts[static_cast<std::size_t>(task)];
+          if (++inside[thread] != 1) is_right = false;  // no two threads have the same number
+          if ((std::this_thread::get_id() == caller) != (worker == 0)) is_right = false;
+          --inside[thread];
+        });
+      }
+      CHECK(is_right);
+      CHECK(std::all_of(counts.begin(), counts.end(), [](const auto& count) { return count == 300; }));
     }
-    CHECK(caller_is_first);
-    CHECK(std::all_of(counts.begin(), counts.end(), [](int count) { return count == 1000; }));
+  }
+}
+
+TEST_CASE("the threads of a pool work at the same time") {
+  ThreadPool pool(3);
+  std::atomic<int> n_inside = 0;
+  bool all_came = true;
+  pool.run(3, [&](Index, int) {
+    ++n_inside;
+    const auto start = std::chrono::steady_clock::now();
+    while (n_inside < 3) {
+      if (std::chrono::steady_clock::now() - start > std::chrono::seconds(20)) {
+        all_came = false;
+        return;
+      }
+      std::this_thread::yield();
+    }
+  });
+  CHECK(all_came);
+}
+
+TEST_CASE("ranges cover everything once, cut at multiples of the grain") {
+  ThreadPool pool(3);
+  for (const Index n : {0, 1, 7, 8, 9, 1000}) {
+    std::vector<std::atomic<int>> counts(static_cast<std::size_t>(n));
+    std::atomic<bool> is_cut_right = true;
+    pool.run_split(n, 8, [&](Range range) {
+      if (range.begin % 8 != 0 || (range.end % 8 != 0 && range.end != n)) is_cut_right = false;
+      for (Index i = range.begin; i < range.end; ++i) ++counts[static_cast<std::size_t>(i)];
+    });
+    CHECK(is_cut_right);
+    CHECK(std::all_of(counts.begin(), counts.end(), [](const auto& count) { return count == 1; }));
   }
 }
 
@@ -59,16 +97,17 @@ TEST_CASE("regions after the workers fell asleep run as well") {
   CHECK(sum == 500);
 }
 
-TEST_CASE("an exception of any worker reaches the caller, and the pool goes on") {
+TEST_CASE("an exception of any task reaches the caller, and the pool goes on") {
   ThreadPool pool(3);
-  for (int thrower = 0; thrower < 3; ++thrower) {
-    CHECK_THROWS_WITH_AS(pool.run([&](int worker) {
-      if (worker == thrower) throw std::runtime_error("from a worker");
-    }),
-                         "from a worker", std::runtime_error);
+  for (Index thrower = 0; thrower < 3; ++thrower) {
+    CHECK_THROWS_WITH_AS(pool.run(3,
+                                  [&](Index task, int) {
+                                    if (task == thrower) throw std::runtime_error("from a task");
+                                  }),
+                         "from a task", std::runtime_error);
   }
   std::atomic<int> n_calls = 0;
-  pool.run([&](int) { ++n_calls; });
+  pool.run(3, [&](Index, int) { ++n_calls; });
   CHECK(n_calls == 3);
 }
 

@@ -10,20 +10,16 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// Calls function(call, begin, end, worker) so that the ranges of heads cover all heads of all calls: one parallel
-/// region, in which the heads of all calls form one list. The worker is a number below workspace.n_threads().
+/// Calls function(call, head, worker) for all heads of all calls, in one parallel region. The worker is a number below
+/// workspace.n_threads().
 template <class Call, class Function>
 void for_heads(std::span<const Call> calls, Workspace& workspace, Function&& function) {
   Index n_heads = 0;
   for (const Call& call : calls) n_heads += call.n_head;
-  if (n_heads == 0) return;
-  workspace.threads().run([&](int worker) {
-    const Range share = split(n_heads, 1, worker, workspace.n_threads());
-    Index first = 0;  // of the call, in the list
+  workspace.threads().run(n_heads, [&](Index head, int worker) {
     for (const Call& call : calls) {
-      const Index begin = std::max(share.begin - first, Index{0}), end = std::min(share.end - first, call.n_head);
-      if (begin < end) function(call, begin, end, worker);
-      first += call.n_head;
+      if (head < call.n_head) return function(call, head, worker);
+      head -= call.n_head;
     }
   });
 }
@@ -47,9 +43,9 @@ void run_heads(std::span<const Call> calls, const HeadKernels<Scalar, Call>& ker
   }
   Workspace::Frame frame(workspace);
   const auto scratch = frame.template matrix<Scalar>(workspace.n_threads(), n_scratch);
-  for_heads(calls, workspace, [&](const Call& call, Index begin, Index end, int worker) {
-    if (!by_chunks(call)) return kernels.sequence(call, begin, end);
-    kernels.chunked(call, chunk_length, begin, end, scratch.row(worker));
+  for_heads(calls, workspace, [&](const Call& call, Index head, int worker) {
+    if (!by_chunks(call)) return kernels.sequence(call, head, head + 1);
+    kernels.chunked(call, chunk_length, head, head + 1, scratch.row(worker));
   });
 }
 

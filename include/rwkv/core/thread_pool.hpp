@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <string>
@@ -50,10 +51,13 @@ struct Range {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-/// Runs one function on all its threads at a time. The caller is worker 0, so one thread means no threads at all.
+/// Runs the tasks of one parallel region at a time, on the thread that calls and on workers of its own: one thread
+/// means no workers at all.
 ///
-/// A dispatch allocates nothing. Idle workers spin for some microseconds, then sleep. One thread may use a pool at a
-/// time; regions do not nest. The workers take subnormal numbers for zeros; a caller that wants the same does so itself.
+/// Each thread takes the next task when it is done with one. A worker that comes late, because another program has its
+/// processor, is not waited for: the others do its tasks. A region allocates nothing. Idle workers spin for some
+/// microseconds, then sleep. One thread may use a pool at a time; regions do not nest. The workers take subnormal
+/// numbers for zeros; a caller that wants the same does so itself.
 class ThreadPool {
 public:
   static constexpr int max_threads = 1024;
@@ -80,85 +84,105 @@ public:
 
   [[nodiscard]] int n_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls function(worker) for worker = 0 .. n_threads - 1, concurrently, and returns when all are done. If calls
-  /// throw, one of the exceptions is thrown here after that.
-  void run(FunctionRef<void(int)> function) {
-    if (workers_.empty()) return function(0);
+  /// Calls function(task, worker) for task = 0 .. n_tasks - 1, concurrently, and returns when all are done. worker is
+  /// the number of the thread, 0 .. n_threads() - 1; 0 is the caller. If calls throw, one of the exceptions is thrown
+  /// here after that.
+  void run(Index n_tasks, FunctionRef<void(Index, int)> function) {
+    if (workers_.empty() || n_tasks <= 1) {
+      for (Index task = 0; task < n_tasks; ++task) function(task, 0);
+      return;
+    }
     function_ = &function;
-    n_pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    start_region();
-    call_and_keep_exception(0);
-    wait_while(n_pending_, [](int pending) { return pending != 0; });
+    n_tasks_ = n_tasks;
+    next_task_.store(0, std::memory_order_relaxed);
+    start_region(is_open);
+    take_tasks(0);
+    region_.fetch_and(~is_open, std::memory_order_acq_rel);
+    wait_while(region_, [](std::uint32_t region) { return (region & inside) != 0; });
     if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
   }
 
-  /// Calls function(range) on this worker's share of 0 .. n, for every worker; see split().
+  /// Calls function(range) so that the ranges cover 0 .. n, cut only at multiples of grain: some for each thread.
   RWKV_NOINLINE void run_split(Index n, Index grain, FunctionRef<void(Range)> function) {
-    if (n <= grain) {  // nothing to share
-      if (n > 0) function(Range{0, n});
-      return;
-    }
-    run([&](int worker) {
-      const Range range = split(n, grain, worker, n_threads());
+    constexpr int tasks_for_each = 4;  // so that a slow thread may do less
+    const auto n_tasks = static_cast<int>(std::min<Index>((n + grain - 1) / grain, tasks_for_each * n_threads()));
+    run(n_tasks, [&](Index task, int) {
+      const Range range = split(n, grain, static_cast<int>(task), n_tasks);
       if (range.size() > 0) function(range);
     });
   }
 
 private:
+  // The word that starts regions: a number that counts them, how many workers are inside, and whether more may enter.
+  static constexpr std::uint32_t is_open = 1, one_inside = 2, inside = 0xffe, one_region = 0x1000;
+  static_assert(max_threads <= inside / one_inside + 1);
+
   // Long enough to bridge the serial stretches between two regions of a forward pass, far below a scheduler's time
   // slice.
   static constexpr int n_spins = 2000;
 
-  /// Returns when `condition(value)` is false.
-  template <class Number, class Condition>
-  static void wait_while(std::atomic<Number>& value, Condition condition) noexcept {
+  /// Returns the value when `condition(value)` is false.
+  template <class Condition>
+  static std::uint32_t wait_while(std::atomic<std::uint32_t>& value, Condition condition) noexcept {
     for (int spin = 0; spin < n_spins; ++spin) {
-      if (!condition(value.load(std::memory_order_acquire))) return;
+      if (const std::uint32_t seen = value.load(std::memory_order_acquire); !condition(seen)) return seen;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
     }
-    for (Number seen = value.load(std::memory_order_acquire); condition(seen);
-         seen = value.load(std::memory_order_acquire)) {
-      value.wait(seen, std::memory_order_acquire);
-    }
+    std::uint32_t seen = value.load(std::memory_order_acquire);
+    for (; condition(seen); seen = value.load(std::memory_order_acquire)) value.wait(seen, std::memory_order_acquire);
+    return seen;
   }
 
   void stop() noexcept {
-    stopping_ = true;
-    start_region();
+    stopping_.store(true, std::memory_order_relaxed);
+    start_region(0);
     for (std::thread& worker : workers_) worker.join();
   }
 
-  void start_region() noexcept {
-    region_.fetch_add(1, std::memory_order_release);
+  /// Nobody is inside.
+  void start_region(std::uint32_t open) noexcept {
+    const std::uint32_t last = region_.load(std::memory_order_relaxed) & ~(one_region - 1);
+    region_.store((last + one_region) | open, std::memory_order_release);
     region_.notify_all();
   }
 
   void work(int worker) noexcept {
     const FlushSubnormals mode;
-    for (unsigned done = 0;; ++done) {  // wraps around, as region_ does
-      wait_while(region_, [done](unsigned region) { return region == done; });
-      if (stopping_) return;
-      call_and_keep_exception(worker);
-      if (n_pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) n_pending_.notify_one();
+    const auto number = [](std::uint32_t region) { return region / one_region; };
+    for (std::uint32_t done = 0;;) {
+      std::uint32_t region = wait_while(region_, [&](std::uint32_t seen) { return number(seen) == done; });
+      if (stopping_.load(std::memory_order_relaxed)) return;
+      done = number(region);
+      while ((region & is_open) != 0 && number(region) == done) {
+        if (!region_.compare_exchange_weak(region, region + one_inside, std::memory_order_acq_rel)) continue;
+        take_tasks(worker);
+        const std::uint32_t left = region_.fetch_sub(one_inside, std::memory_order_acq_rel) - one_inside;
+        if ((left & (inside | is_open)) == 0) region_.notify_all();  // the caller may wait for that
+        break;
+      }
     }
   }
 
-  void call_and_keep_exception(int worker) noexcept {
-    try {
-      (*function_)(worker);
-    } catch (...) {
-      const std::lock_guard lock(exception_mutex_);
-      if (!exception_) exception_ = std::current_exception();
+  void take_tasks(int worker) noexcept {
+    for (Index task = next_task_.fetch_add(1, std::memory_order_relaxed); task < n_tasks_;
+         task = next_task_.fetch_add(1, std::memory_order_relaxed)) {
+      try {
+        (*function_)(task, worker);
+      } catch (...) {
+        const std::lock_guard lock(exception_mutex_);
+        if (!exception_) exception_ = std::current_exception();
+      }
     }
   }
 
   std::vector<std::thread> workers_;
-  std::atomic<unsigned> region_{0};                   // counts regions; a worker sleeps until it moves
-  std::atomic<int> n_pending_{0};                     // workers that have not finished the region
-  const FunctionRef<void(int)>* function_ = nullptr;  // of the region
-  bool stopping_ = false;
+  alignas(64) std::atomic<std::uint32_t> region_{0};
+  alignas(64) std::atomic<Index> next_task_{0};
+  Index n_tasks_ = 0;                                        // of the region
+  const FunctionRef<void(Index, int)>* function_ = nullptr;  // of the region
+  std::atomic<bool> stopping_{false};
   std::mutex exception_mutex_;
   std::exception_ptr exception_;
 };

@@ -32,7 +32,7 @@ RWKV_INLINE Lanes dot32(const Groups& groups, Index group, const std::int8_t* ac
 RWKV_NAMESPACE_END
 
 #include "rwkv/kernels/integer.inl.hpp"
-#include "rwkv/kernels/vnni_gemm.hpp"
+#include "rwkv/kernels/vnni_gemm.inl.hpp"
 
 #undef RWKV_INLINE
 #undef RWKV_ATTR

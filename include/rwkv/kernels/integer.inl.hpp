@@ -118,7 +118,8 @@ RWKV_INLINE void dot_packed_rows(const PackedRows& rows, const RoundedRow* x, In
       const Index row = first + (r < n_rows ? r * stride : 0);  // fewer rows: the first one again, for nobody
       const std::byte* const from = rows.at(row, begin * group_size);
       const std::byte* const end = rows.at(row, (begin + n) * group_size);
-      for (const std::byte* line = from; line < end; line += 64) __builtin_prefetch(line);  // all at once
+      // The next piece. Not into the first level: rows a power of 2 apart would push each other out of it.
+      for (const std::byte* line = end; line < end + (end - from); line += 64) __builtin_prefetch(line, 0, 2);
       rows.unpack(from, n, groups[r]);
     }
     for (Index t = 0; t < n_tokens; ++t) RWKV_ISA::dot_groups<layout, n_scales>(groups, n, x[t], begin, sums[t]);

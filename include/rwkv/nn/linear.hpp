@@ -61,9 +61,6 @@ struct Product {
 
 namespace detail {
 
-/// Rows of a share of gemv are cut at multiples of this many, so that a cache line of y has one writer.
-inline constexpr Index gemv_grain = 16;
-
 /// A product and its activations rounded, row by row, if it is to see them so.
 template <class Scalar>
 struct PreparedProduct {
@@ -73,6 +70,16 @@ struct PreparedProduct {
   RoundedProducts::Multiply multiply_rounded;
   const RoundedRow* rounded;
   Index few_rows;
+
+  /// With few rows, a task takes this many rows of weights: some microseconds, and whole cache lines of y.
+  [[nodiscard]] Index rows_of_task() const noexcept {
+    constexpr Index line = 16, task_bytes = 98304;
+    const TensorView& weight = linear->weight();
+    return line * std::max<Index>(1, task_bytes / line * weight.shape[0] / std::max<Index>(1, weight.n_bytes()));
+  }
+  [[nodiscard]] Index n_tasks() const noexcept {
+    return has_few_rows() ? (linear->n_out() + rows_of_task() - 1) / rows_of_task() : 0;
+  }
 
   /// Whether all rows are multiplied by one reading of the weights, without packing.
   [[nodiscard]] bool has_few_rows() const noexcept {
@@ -117,28 +124,35 @@ std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> prod
   return {all, n};
 }
 
+/// Outputs [begin, end) of a product with few rows.
+template <class Scalar>
+void multiply_few_rows(const PreparedProduct<Scalar>& product, Index begin, Index end,
+                       const KernelTable<Scalar>& kernels) noexcept {
+  const TensorView& weight = product.linear->weight();
+  const Index n_in = product.linear->n_in(), n_out = product.linear->n_out();
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (product.rounded != nullptr) {
+      return product.multiply_rounded(weight.data, n_in, product.rounded, product.x.n_rows, product.y.data, n_out,
+                                      begin, end);
+    }
+  }
+  kernels.gemv[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, product.x.data, product.y.data, begin, end);
+}
+
 /// Those with few rows, in one parallel region.
 template <class Scalar>
 void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Workspace& workspace) {
-  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
-  ThreadPool& threads = workspace.threads();
-  if (std::none_of(products.begin(), products.end(), [](const auto& product) { return product.has_few_rows(); }))
-    return;
-  threads.run([&](int worker) {
+  Index n_tasks = 0;
+  for (const auto& product : products) n_tasks += product.n_tasks();
+  workspace.threads().run(n_tasks, [&](Index task, int) {
     for (const auto& product : products) {
-      if (!product.has_few_rows()) continue;
-      const TensorView& weight = product.linear->weight();
-      const Index n_in = product.linear->n_in(), n_out = product.linear->n_out();
-      const auto [begin, end] = split(n_out, gemv_grain, worker, threads.n_threads());
-      if constexpr (std::is_same_v<Scalar, float>) {
-        if (product.rounded != nullptr) {
-          product.multiply_rounded(weight.data, n_in, product.rounded, product.x.n_rows, product.y.data, n_out, begin,
-                                   end);
-          continue;
-        }
+      if (const Index n = product.n_tasks(); task >= n) {
+        task -= n;
+        continue;
       }
-      const auto gemv = kernels.gemv[static_cast<std::size_t>(weight.dtype)];
-      gemv(weight.data, n_in, product.x.data, product.y.data, begin, end);
+      const Index rows = product.rows_of_task(), begin = task * rows;
+      const Index end = std::min(begin + rows, product.linear->n_out());
+      return multiply_few_rows(product, begin, end, workspace.kernels<Scalar>());
     }
   });
 }
@@ -156,10 +170,10 @@ inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Wo
   auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
   threads.run_split(n_blocks, 1,
                     [&](Range blocks) { kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end); });
-  threads.run([&](int worker) {
-    const Range rows = split(n_out, kernels.gemm_rows, worker, threads.n_threads());
+  threads.run((n_out + kernels.gemm_rows - 1) / kernels.gemm_rows, [&](Index tile, int worker) {
+    const Index begin = tile * kernels.gemm_rows, end = std::min(begin + kernels.gemm_rows, n_out);
     kernels.gemm[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, packed, n_tokens, product.y.data, n_out,
-                                                         rows.begin, rows.end, scratch + worker * scratch_bytes);
+                                                         begin, end, scratch + worker * scratch_bytes);
   });
 }
 
@@ -198,10 +212,10 @@ void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& works
   const MatrixView<const Scalar> x = product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
   threads.run_split(n_blocks, 1,
                     [&](Range blocks) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
-  threads.run([&](int worker) {
-    const Range rows = split(linear.n_out(), kernels.gemm_rows, worker, threads.n_threads());
+  threads.run((linear.n_out() + kernels.gemm_rows - 1) / kernels.gemm_rows, [&](Index tile, int worker) {
+    const Index begin = tile * kernels.gemm_rows, end = std::min(begin + kernels.gemm_rows, linear.n_out());
     const auto gemm = kernels.gemm[static_cast<std::size_t>(linear.weight().dtype)];
-    gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, rows.begin, rows.end,
+    gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, begin, end,
          scratch + worker * kernels.gemm_rows * n_in);
   });
 }
