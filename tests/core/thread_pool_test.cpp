@@ -78,7 +78,7 @@ TEST_CASE("ranges cover everything once, cut at multiples of the grain") {
   for (const Index n : {0, 1, 7, 8, 9, 1000}) {
     std::vector<std::atomic<int>> counts(static_cast<std::size_t>(n));
     std::atomic<bool> is_cut_right = true;
-    pool.run_split(n, 8, [&](Range range) {
+    pool.run_split(n, 8, [&](Range range, int) {
       if (range.begin % 8 != 0 || (range.end % 8 != 0 && range.end != n)) is_cut_right = false;
       for (Index i = range.begin; i < range.end; ++i) ++counts[static_cast<std::size_t>(i)];
     });
@@ -92,7 +92,7 @@ TEST_CASE("regions after the workers fell asleep run as well") {
   std::atomic<int> sum = 0;
   for (int region = 0; region < 5; ++region) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    pool.run_split(100, 8, [&](Range range) { sum += static_cast<int>(range.size()); });
+    pool.run_split(100, 8, [&](Range range, int) { sum += static_cast<int>(range.size()); });
   }
   CHECK(sum == 500);
 }

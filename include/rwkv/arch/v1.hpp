@@ -82,7 +82,7 @@ public:
     shift_half(x, xx_, z, batch);
     const Product<Scalar> products[]{{&key_, z, k}, {&value_, z, v}, {&receptance_, z, r}};
     multiply<Scalar>(products, workspace);
-    workspace.threads().run_split(n_head_, 1, [&](Range heads) {
+    workspace.threads().run_split(n_head_, 1, [&](Range heads, int) {
       for (const Segment<Scalar>& segment : batch.segments) {
         for (Index i = 0; i < segment.n_rows; ++i) {
           const Index row = segment.first_row + i;

@@ -37,7 +37,7 @@ public:
   /// k and v are [T, A]; the results take the place of v. The States of the batch are updated.
   void apply(MatrixView<const Scalar> k, MatrixView<Scalar> v, const Batch<Scalar>& batch) const {
     constexpr Index grain = 16;  // a cache line
-    batch.workspace.threads().run_split(k.n_cols, grain, [&](Range channels) {
+    batch.workspace.threads().run_split(k.n_cols, grain, [&](Range channels, int) {
       for (const Segment<Scalar>& segment : batch.segments) {
         for (Index row = segment.first_row; row < segment.first_row + segment.n_rows; ++row) {
           apply(k.row(row), v.row(row), segment.state + aa_, segment.state + bb_, channels);

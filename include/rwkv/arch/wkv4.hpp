@@ -69,7 +69,7 @@ template <class Scalar>
 void wkv4_recurrent(std::span<const Wkv4Call<Scalar>> calls, Workspace& workspace) {
   constexpr Index grain = 16;  // a cache line, and the widest register
   if (calls.empty()) return;
-  workspace.threads().run_split(calls[0].n_channels, grain, [&](Range channels) {
+  workspace.threads().run_split(calls[0].n_channels, grain, [&](Range channels, int) {
     for (const Wkv4Call<Scalar>& call : calls) workspace.kernels<Scalar>().wkv4(call, channels.begin, channels.end);
   });
 }
@@ -99,7 +99,7 @@ void wkv4_scan(const Wkv4Call<Scalar>& call, Index block_length, Workspace& work
 
   const auto length = [&](Index block) { return std::min(block_length, call.n_tokens - block * block_length); };
   const auto run_blocks = [&](bool with_outputs) {
-    workspace.threads().run_split(n_blocks, 1, [&](Range blocks) {
+    workspace.threads().run_split(n_blocks, 1, [&](Range blocks, int) {
       for (Index b = blocks.begin; b < blocks.end; ++b) {
         Wkv4Call<Scalar> part = tokens_of(call, b * block_length, length(b));
         if (!with_outputs) part.y = nullptr;

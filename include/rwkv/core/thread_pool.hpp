@@ -102,13 +102,13 @@ public:
     if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
   }
 
-  /// Calls function(range) so that the ranges cover 0 .. n, cut only at multiples of grain: some for each thread.
-  RWKV_NOINLINE void run_split(Index n, Index grain, FunctionRef<void(Range)> function) {
-    constexpr int tasks_for_each = 4;  // so that a slow thread may do less
+  /// Calls function(range, worker) so that the ranges cover 0 .. n, cut only at multiples of grain: some for each thread.
+  RWKV_NOINLINE void run_split(Index n, Index grain, FunctionRef<void(Range, int)> function) {
+    constexpr int tasks_for_each = 8;  // so that a slow thread may do less
     const auto n_tasks = static_cast<int>(std::min<Index>((n + grain - 1) / grain, tasks_for_each * n_threads()));
-    run(n_tasks, [&](Index task, int) {
+    run(n_tasks, [&](Index task, int worker) {
       const Range range = split(n, grain, static_cast<int>(task), n_tasks);
-      if (range.size() > 0) function(range);
+      if (range.size() > 0) function(range, worker);
     });
   }
 

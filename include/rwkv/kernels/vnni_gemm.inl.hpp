@@ -166,7 +166,10 @@ RWKV_ATTR RWKV_NOINLINE void gemm_unpacked(UnpackRow unpack, Index row_bytes, in
     const Index n_rows = end - first < gemm_rows ? end - first : gemm_rows;
     // Fewer rows in the last tile: the others are the last one again, and nobody looks at their results.
     for (Index r = 0; r < gemm_rows; ++r) {
-      unpack(weight + (first + (r < n_rows ? r : n_rows - 1)) * row_bytes, rows, r);
+      const std::byte* const from = weight + (first + (r < n_rows ? r : n_rows - 1)) * row_bytes;
+      const std::byte* const next = from + gemm_rows * row_bytes;  // of the next tile, needed after this product
+      for (Index i = 0; i < row_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+      unpack(from, rows, r);
     }
     for (Index token = 0; token < n_tokens; token += most) {
       const Index left = n_tokens - token, n_here = left < most ? left : most;

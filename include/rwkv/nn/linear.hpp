@@ -94,7 +94,7 @@ const RoundedRow* round_rows(MatrixView<const Scalar> x, Workspace& workspace, W
   if constexpr (std::is_same_v<Scalar, float>) {  // doubles are never rounded
     const Index n_bytes = rounded_bytes(x.n_cols);
     auto* const memory = frame.template take<std::byte>(x.n_rows * n_bytes);
-    workspace.threads().run_split(x.n_rows, 1, [&](Range range) {
+    workspace.threads().run_split(x.n_rows, 1, [&](Range range, int) {
       for (Index t = range.begin; t < range.end; ++t) {
         rows[t] = {memory + t * n_bytes, x.n_cols / group_size};
         workspace.kernels<float>().rounded.round(x.row(t), rows[t]);
@@ -168,12 +168,12 @@ inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Wo
   Workspace::Frame frame(workspace);
   auto* const packed = frame.take<std::byte>(n_blocks * (n_in / group_size) * kernels.group_bytes);
   auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
-  threads.run_split(n_blocks, 1,
-                    [&](Range blocks) { kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end); });
-  threads.run((n_out + kernels.gemm_rows - 1) / kernels.gemm_rows, [&](Index tile, int worker) {
-    const Index begin = tile * kernels.gemm_rows, end = std::min(begin + kernels.gemm_rows, n_out);
+  threads.run_split(n_blocks, 1, [&](Range blocks, int) {
+    kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end);
+  });
+  threads.run_split(n_out, kernels.gemm_rows, [&](Range rows, int worker) {
     kernels.gemm[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, packed, n_tokens, product.y.data, n_out,
-                                                         begin, end, scratch + worker * scratch_bytes);
+                                                         rows.begin, rows.end, scratch + worker * scratch_bytes);
   });
 }
 
@@ -183,7 +183,7 @@ MatrixView<const Scalar> restore_rows(const PreparedProduct<Scalar>& product, Wo
                                       Workspace::Frame& frame) {
   if constexpr (std::is_same_v<Scalar, float>) {
     const MatrixView<float> x = frame.template matrix<float>(product.x.n_rows, product.x.n_cols);
-    workspace.threads().run_split(x.n_rows, 1, [&](Range range) {
+    workspace.threads().run_split(x.n_rows, 1, [&](Range range, int) {
       for (Index t = range.begin; t < range.end; ++t) {
         workspace.kernels<float>().rounded.restore(product.rounded[t], x.row(t));
       }
@@ -211,11 +211,10 @@ void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& works
   Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
   const MatrixView<const Scalar> x = product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
   threads.run_split(n_blocks, 1,
-                    [&](Range blocks) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
-  threads.run((linear.n_out() + kernels.gemm_rows - 1) / kernels.gemm_rows, [&](Index tile, int worker) {
-    const Index begin = tile * kernels.gemm_rows, end = std::min(begin + kernels.gemm_rows, linear.n_out());
+                    [&](Range blocks, int) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
+  threads.run_split(linear.n_out(), kernels.gemm_rows, [&](Range rows, int worker) {
     const auto gemm = kernels.gemm[static_cast<std::size_t>(linear.weight().dtype)];
-    gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, begin, end,
+    gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, rows.begin, rows.end,
          scratch + worker * kernels.gemm_rows * n_in);
   });
 }

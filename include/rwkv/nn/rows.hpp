@@ -15,7 +15,7 @@ RWKV_NAMESPACE_BEGIN
 /// Calls function(row) for each row, on all threads where there are enough rows for that to pay.
 RWKV_NOINLINE inline void for_rows(Index n_rows, Workspace& workspace, FunctionRef<void(Index)> function) {
   constexpr Index grain = 4;  // a row takes about a microsecond, starting a region some more
-  workspace.threads().run_split(n_rows, grain, [&](Range rows) {
+  workspace.threads().run_split(n_rows, grain, [&](Range rows, int) {
     for (Index row = rows.begin; row < rows.end; ++row) function(row);
   });
 }
