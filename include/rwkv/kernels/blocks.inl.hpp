@@ -37,31 +37,29 @@ RWKV_INLINE Bytes fifth_bits(const std::byte* from) noexcept {
   return reinterpret_cast<Bytes>((repeated & each) == each) & 16;
 }
 
-RWKV_INLINE std::uint16_t load_half(const std::byte* from) noexcept {
-  std::uint16_t bits;
-  std::memcpy(&bits, from, sizeof(bits));
+/// Number i of n numbers of 16 bits that stand `stride` bytes apart, or 0 behind the last one.
+RWKV_INLINE std::uint16_t load_half(const std::byte* from, Index stride, Index i, Index n) noexcept {
+  std::uint16_t bits = 0;
+  if (i < n) std::memcpy(&bits, from + i * stride, sizeof(bits));
   return bits;
 }
 
-/// n numbers of 16 bits that stand `stride` bytes apart. They are gathered in a register: a wide read of memory right
-/// after narrow writes would wait for them.
-RWKV_INLINE void widen_halves(const std::byte* from, Index stride, Index n, float* to) noexcept {
+/// The first 8 of n such numbers, gathered in a register: a wide read of memory right after narrow writes would wait.
+RWKV_INLINE void widen_eight(const std::byte* from, Index stride, Index n, float* to) noexcept {
   using Eight __attribute__((vector_size(16))) = std::uint16_t;
-  Index i = 0;
-  for (; i + 8 <= n; i += 8, from += 8 * stride) {
-    const Eight bits{load_half(from),
-                     load_half(from + stride),
-                     load_half(from + 2 * stride),
-                     load_half(from + 3 * stride),
-                     load_half(from + 4 * stride),
-                     load_half(from + 5 * stride),
-                     load_half(from + 6 * stride),
-                     load_half(from + 7 * stride)};
-    for (Index k = 0; k < 8; k += Lanes::count) {
-      Lanes::load_f16(reinterpret_cast<const std::byte*>(&bits) + 2 * k).store(to + i + k);
-    }
+  const Eight bits{load_half(from, stride, 0, n), load_half(from, stride, 1, n), load_half(from, stride, 2, n),
+                   load_half(from, stride, 3, n), load_half(from, stride, 4, n), load_half(from, stride, 5, n),
+                   load_half(from, stride, 6, n), load_half(from, stride, 7, n)};
+  for (Index k = 0; k < 8; k += Lanes::count) {
+    Lanes::load_f16(reinterpret_cast<const std::byte*>(&bits) + 2 * k).store(to + k);
   }
-  for (; i < n; ++i, from += stride) to[i] = Lanes::set_f16(from).first();
+}
+
+/// All n of them; to has room for a multiple of 8.
+RWKV_INLINE void widen_halves(const std::byte* from, Index stride, Index n, float* to) noexcept {
+  Index i = 0;
+  for (; i + 8 <= n; i += 8) widen_eight(from + i * stride, stride, 8, to + i);
+  if (i < n) widen_eight(from + i * stride, stride, n - i, to + i);
 }
 
 RWKV_INLINE void multiply_all(const float* from, float factor, Index n, float* to) noexcept {

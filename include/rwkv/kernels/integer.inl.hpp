@@ -91,16 +91,12 @@ RWKV_INLINE void dot_groups(const Groups (&groups)[rows_at_once], Index n, const
   for (int r = 0; r < rows_at_once; ++r) sums[r] = sums[r] + more[r];
 }
 
-/// Rows of weights in blocks.
+/// Rows of weights in blocks: `size` bytes for each `block` numbers.
 struct PackedRows {
   Unpack unpack;
   Index block, size;
   const std::byte* weight;
-  Index n_in;
-
-  RWKV_INLINE const std::byte* at(Index row, Index i) const noexcept {
-    return weight + (row * n_in + i) / block * size;
-  }
+  Index row_bytes;
 };
 
 /// For rows first, first + stride, ...: n_rows of them.
@@ -114,18 +110,21 @@ RWKV_INLINE void dot_packed_rows(const PackedRows& rows, const RoundedRow* x, In
   }
   for (Index begin = 0; begin < x->n_groups; begin += Groups::most) {
     const Index n = x->n_groups - begin < Groups::most ? x->n_groups - begin : Groups::most;
+    const Index offset = begin * group_size / rows.block * rows.size;
+    const Index n_bytes = n == x->n_groups ? rows.row_bytes : n * group_size / rows.block * rows.size;
     for (Index r = 0; r < rows_at_once; ++r) {
       const Index row = first + (r < n_rows ? r * stride : 0);  // fewer rows: the first one again, for nobody
-      const std::byte* const from = rows.at(row, begin * group_size);
-      const std::byte* const end = rows.at(row, (begin + n) * group_size);
+      const std::byte* const from = rows.weight + row * rows.row_bytes + offset;
       // The next piece. Not into the first level: rows a power of 2 apart would push each other out of it.
-      for (const std::byte* line = end; line < end + (end - from); line += 64) __builtin_prefetch(line, 0, 2);
+      for (Index i = n_bytes; i < 2 * n_bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
       rows.unpack(from, n, groups[r]);
     }
     for (Index t = 0; t < n_tokens; ++t) RWKV_ISA::dot_groups<layout, n_scales>(groups, n, x[t], begin, sums[t]);
   }
   for (Index t = 0; t < n_tokens; ++t) {
-    for (Index r = 0; r < n_rows; ++r) y[t * n_out + first + r * stride] = sums[t][r].total();
+    float totals[rows_at_once];
+    Lanes::store_totals(sums[t], totals);
+    for (Index r = 0; r < n_rows; ++r) y[t * n_out + first + r * stride] = totals[r];
   }
 }
 
@@ -143,8 +142,8 @@ template <class Packed>
 RWKV_ATTR void multiply_rounded(const std::byte* weight, Index n_in, const RoundedRow* x, Index n_tokens, float* y,
                                 Index n_out, Index begin, Index end) noexcept {
   multiply_packed<Packed::layout, Packed::n_scales>(
-      {unpacking::for_products<Packed>(), Packed::block, Packed::size, weight, n_in}, x, n_tokens, y, n_out, begin,
-      end);
+      {unpacking::for_products<Packed>(), Packed::block, Packed::size, weight, n_in / Packed::block * Packed::size}, x,
+      n_tokens, y, n_out, begin, end);
 }
 
 template <class... Packed>

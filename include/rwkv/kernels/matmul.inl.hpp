@@ -91,11 +91,14 @@ RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, 
       }
     }
   }
+  Lanes both[4];  // of one row: four times the same, as both ways to add lanes up would round differently
   RWKV_UNROLL
-  for (int r = 0; r < n_rows; ++r) y[first + r * stride] = (sums[r][0] + sums[r][1]).total();
-  if (i == n_in) return;
+  for (int r = 0; r < 4; ++r) both[r] = sums[r % n_rows][0] + sums[r % n_rows][1];
+  Scalar totals[4];
+  Lanes::store_totals(both, totals);
   for (int r = 0; r < n_rows; ++r) {
-    y[first + r * stride] += dot_rest<Stored>(rows[r] + i * Stored::size, x + i, n_in - i);
+    if (i < n_in) totals[r] += dot_rest<Stored>(rows[r] + i * Stored::size, x + i, n_in - i);
+    y[first + r * stride] = totals[r];
   }
 }
 
