@@ -38,7 +38,9 @@ void check_official(const std::string& file, const std::string& model, Stored&& 
   const Checkpoint found = read_gguf(map(shared_file("spec/golden/formats/" + file)));
   const Checkpoint official = read_safetensors(map(shared_file("spec/golden/models/" + model + ".safetensors")));
   CAPTURE(file);
-  for (const auto& [name, tensor] : official.entries()) {
+  for (const auto& entry : official.entries()) {
+    const std::string& name = entry.name;
+    const TensorView& tensor = entry.tensor;
     CAPTURE(name);
     const bool is_unused = name.starts_with("blocks.0.att.v") && name.size() == 15;  // no layer before it
     if (is_unused) continue;
@@ -155,7 +157,9 @@ TEST_CASE("a file that was written is read as the checkpoint it was made from") 
   const TemporaryFile file(".gguf");
   write_gguf(official, file.path(), {"a", "\xe4\xbd", "\\n"});
   const Checkpoint found = read_gguf(map(file.path()));
-  for (const auto& [name, tensor] : official.entries()) {
+  for (const auto& entry : official.entries()) {
+    const std::string& name = entry.name;
+    const TensorView& tensor = entry.tensor;
     CAPTURE(name);
     const TensorView& other = found.at(name);
     if (name.starts_with("blocks.0.att.v") && name.size() == 15) continue;  // copies of a0, a1, a2 for llama.cpp
@@ -169,15 +173,15 @@ TEST_CASE("a file that was written is read as the checkpoint it was made from") 
   // What llama.cpp expects: the names and the shapes of its own converter.
   const GgufFile reference = read_gguf_file(map(shared_file("spec/golden/formats/v7_F32.gguf")));
   CHECK(stored.tensors.entries().size() == reference.tensors.entries().size());
-  for (const auto& [name, tensor] : reference.tensors.entries()) {
-    CAPTURE(name);
-    CHECK(stored.tensors.at(name).shape == tensor.shape);
-    CHECK(stored.tensors.at(name).dtype == tensor.dtype);
+  for (const auto& entry : reference.tensors.entries()) {
+    CAPTURE(entry.name);
+    CHECK(stored.tensors.at(entry.name).shape == entry.tensor.shape);
+    CHECK(stored.tensors.at(entry.name).dtype == entry.tensor.dtype);
   }
-  for (const auto& [key, value] : reference.metadata) {
-    CAPTURE(key);
-    const bool is_optional = key == "general.name" || key == "general.file_type";
-    CHECK((is_optional || stored.find(key) != nullptr));
+  for (const auto& value : reference.metadata) {
+    CAPTURE(value.first);
+    const bool is_optional = value.first == "general.name" || value.first == "general.file_type";
+    CHECK((is_optional || stored.find(value.first) != nullptr));
   }
   CHECK_THROWS_AS(write_gguf(read_safetensors(map(shared_file("spec/golden/models/v6.safetensors"))), file.path()),
                   UnsupportedError);

@@ -81,7 +81,7 @@ struct Lanes {
   RWKV_INLINE void store_first(float* to, Index n) const noexcept {
     n < count ? _mm256_maskstore_ps(to, first_lanes(n), values) : store(to);
   }
-  /// Of integers in -128 .. 127.
+  /// Of integers in -128 .. 127; anything else becomes some number.
   RWKV_INLINE void store_i8(std::int8_t* to) const noexcept {
     const __m256i wide = _mm256_cvtps_epi32(values);
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
@@ -156,12 +156,14 @@ namespace unpacking = avx2;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
-// clang-format off: each needs those before it
+// Each needs those before it.
 #include "rwkv/kernels/math.inl.hpp"
+
 #include "rwkv/kernels/blocks.inl.hpp"
+
 #include "rwkv/kernels/integer.inl.hpp"
+
 #include "rwkv/kernels/all.inl.hpp"
-// clang-format on
 
 #undef RWKV_INLINE
 #undef RWKV_ATTR

@@ -114,10 +114,10 @@ namespace unpacking = avx2;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
 
-// clang-format off: each needs those before it
+// Each needs those before it.
 #include "rwkv/kernels/math.inl.hpp"
+
 #include "rwkv/kernels/all.inl.hpp"
-// clang-format on
 
 #undef RWKV_INLINE
 #undef RWKV_ATTR

@@ -83,9 +83,10 @@ struct PortableLanes {
   void store(Scalar* to) const noexcept { std::memcpy(to, &values, sizeof(values)); }
   /// The first n lanes, all if n is more.
   void store_first(Scalar* to, Index n) const noexcept { n < count ? store_some(to, n) : store(to); }
-  /// Of integers in -128 .. 127.
+  /// Of integers in -128 .. 127; anything else becomes some number.
   void store_i8(std::int8_t* to) const noexcept {
-    for (Index i = 0; i < count; ++i) to[i] = static_cast<std::int8_t>(values[i]);
+    for (Index i = 0; i < count; ++i)
+      to[i] = std::abs(values[i]) < 128 ? static_cast<std::int8_t>(values[i]) : std::int8_t{0};
   }
   [[nodiscard]] Scalar first() const noexcept { return values[0]; }
   [[nodiscard]] Scalar largest() const noexcept {
@@ -179,12 +180,14 @@ Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) n
 namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-// clang-format off: each needs those before it
+// Each needs those before it.
 #include "rwkv/kernels/math.inl.hpp"
+
 #include "rwkv/kernels/blocks.inl.hpp"
+
 #include "rwkv/kernels/integer.inl.hpp"
+
 #include "rwkv/kernels/all.inl.hpp"
-// clang-format on
 #undef RWKV_ISA
 
 #define RWKV_ISA scalar_f64
@@ -195,10 +198,10 @@ using Lanes = PortableLanes<double>;
 namespace unpacking = scalar_f32;
 }  // namespace kernels::RWKV_ISA
 RWKV_NAMESPACE_END
-// clang-format off: each needs those before it
+// Each needs those before it.
 #include "rwkv/kernels/math.inl.hpp"
+
 #include "rwkv/kernels/all.inl.hpp"
-// clang-format on
 #undef RWKV_ISA
 
 #undef RWKV_ISA_VALUE
