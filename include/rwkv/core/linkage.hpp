@@ -13,6 +13,13 @@
 // seen by one of these sources only: the linker tells.
 #pragma once
 
+// Whether there are the instruction sets of x86-64 and a compiler that makes code for them by attributes.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define RWKV_HAS_X86 1
+#else
+#define RWKV_HAS_X86 0
+#endif
+
 // Small functions that are called from a hundred places: inlined into all of them they cost more than they gain.
 #define RWKV_NOINLINE __attribute__((noinline))
 

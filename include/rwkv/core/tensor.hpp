@@ -153,24 +153,19 @@ template <class Scalar>
 
 namespace detail {
 
-/// Strided elements, copied into row-major order. Strides count elements, and all elements are there; types of blocks
-/// have no strides.
-[[nodiscard]] inline TensorView gather(DType dtype, const Shape& shape, const Shape& strides, const std::byte* first) {
-  const auto buffer = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, shape).value());
-  const Index width = info(dtype).block_bytes;
-  std::array<Index, Shape::max_rank> position{};
-  Index source = 0;
-  for (Index i = 0; i < buffer->size(); i += width) {
-    std::memcpy(buffer->data() + i, first + source * width, static_cast<std::size_t>(width));
-    for (Index axis = shape.rank(); axis-- > 0;) {
-      auto& index = position[static_cast<std::size_t>(axis)];
-      source += strides[axis];
-      if (++index < shape[axis]) break;
-      source -= shape[axis] * strides[axis];
-      index = 0;
+/// [n_rows, n_cols] of numbers of `width` bytes to [n_cols, n_rows], in squares that stay in the first-level cache.
+template <Index width>
+void transpose_matrix(const std::byte* from, Index n_rows, Index n_cols, std::byte* to) noexcept {
+  constexpr Index side = 32;
+  for (Index first_row = 0; first_row < n_rows; first_row += side) {
+    for (Index first_col = 0; first_col < n_cols; first_col += side) {
+      for (Index col = first_col; col < std::min(first_col + side, n_cols); ++col) {
+        for (Index row = first_row; row < std::min(first_row + side, n_rows); ++row) {
+          std::memcpy(to + (col * n_rows + row) * width, from + (row * n_cols + col) * width, width);
+        }
+      }
     }
   }
-  return {dtype, shape, buffer->data(), buffer};
 }
 
 }  // namespace detail
@@ -185,15 +180,24 @@ namespace detail {
                          .expected = "two or more axes of single numbers",
                          .found = std::string(name(tensor.dtype)) + " " + to_string(tensor.shape)});
   }
-  std::array<Index, Shape::max_rank> shape{}, strides{};
+  std::array<Index, Shape::max_rank> shape{};
   std::copy(tensor.shape.begin(), tensor.shape.end(), shape.begin());
-  Index stride = tensor.n_elements() == 0 ? 0 : 1;  // the strides of nothing mean nothing, and may not fit
-  for (std::size_t axis = rank; axis-- > 0; stride *= shape[axis]) strides[axis] = stride;
+  const Index n_rows = shape[rank - 2], n_cols = shape[rank - 1];
   std::swap(shape[rank - 1], shape[rank - 2]);
-  std::swap(strides[rank - 1], strides[rank - 2]);
   const Shape swapped(std::span<const Index>(shape).first(rank));
   if (tensor.data == nullptr) return {tensor.dtype, swapped, nullptr, nullptr};
-  return detail::gather(tensor.dtype, swapped, Shape(std::span<const Index>(strides).first(rank)), tensor.data);
+  const auto buffer = std::make_shared<Buffer<std::byte>>(tensor.n_bytes());
+  const Index width = info(tensor.dtype).block_bytes, n_bytes = n_rows * n_cols * width;
+  for (Index at = 0; at < buffer->size(); at += n_bytes) {
+    const std::byte* const from = tensor.data + at;
+    switch (width) {
+      case 1: detail::transpose_matrix<1>(from, n_rows, n_cols, buffer->data() + at); break;
+      case 2: detail::transpose_matrix<2>(from, n_rows, n_cols, buffer->data() + at); break;
+      case 4: detail::transpose_matrix<4>(from, n_rows, n_cols, buffer->data() + at); break;
+      default: detail::transpose_matrix<8>(from, n_rows, n_cols, buffer->data() + at); break;
+    }
+  }
+  return {tensor.dtype, swapped, buffer->data(), buffer};
 }
 
 /// All elements of a tensor of real numbers, in row-major order.

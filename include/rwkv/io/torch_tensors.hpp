@@ -3,7 +3,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -64,6 +66,26 @@ inline constexpr PickleAllowed torch_globals[] = {
 /// of a few numbers takes 25 values.
 [[nodiscard]] inline std::uint64_t max_pickle_bytes(const MappedFile& file) noexcept {
   return 4 * std::uint64_t{file.bytes().size()} + (std::uint64_t{16} << 20);
+}
+
+/// Strided elements, copied into row-major order. Strides count elements, and all elements are there; types of blocks
+/// have no strides.
+[[nodiscard]] inline TensorView gather(DType dtype, const Shape& shape, const Shape& strides, const std::byte* first) {
+  const auto buffer = std::make_shared<Buffer<std::byte>>(checked_n_bytes(dtype, shape).value());
+  const Index width = info(dtype).block_bytes;
+  std::array<Index, Shape::max_rank> position{};
+  Index source = 0;
+  for (Index i = 0; i < buffer->size(); i += width) {
+    std::memcpy(buffer->data() + i, first + source * width, static_cast<std::size_t>(width));
+    for (Index axis = shape.rank(); axis-- > 0;) {
+      auto& index = position[static_cast<std::size_t>(axis)];
+      source += strides[axis];
+      if (++index < shape[axis]) break;
+      source -= shape[axis] * strides[axis];
+      index = 0;
+    }
+  }
+  return {dtype, shape, buffer->data(), buffer};
 }
 
 /// A block of numbers as a pickle names it: ('storage', class, key, device, n_elements). The device does not matter.

@@ -2,11 +2,10 @@
 // Instruction sets: which exist, which this processor has.
 #pragma once
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define RWKV_HAS_X86 1
+#include "rwkv/core/linkage.hpp"
+
+#if RWKV_HAS_X86
 #include <cpuid.h>
-#else
-#define RWKV_HAS_X86 0
 #endif
 
 #include <array>
