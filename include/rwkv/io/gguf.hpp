@@ -18,6 +18,7 @@
 #include "rwkv/core/mapped_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/tensor_in_file.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -220,32 +221,16 @@ private:
   }
 
   void add(Checkpoint& checkpoint, Info& tensor, std::uint64_t alignment) const {
-    const std::string item = tensor_item(tensor.name);
-    const auto refuse = [&](std::string_view problem, std::string_view expected, std::string_view found) {
-      throw FormatError({file_->path(), item, problem, expected, found});
-    };
-    if (!tensor.type->dtype) {
-      throw UnsupportedError({.path = file_->path(),
-                              .item = item,
-                              .problem = "has type " + std::string(tensor.type->name) + ", which is not supported",
-                              .hint = "Quantise the F16 or F32 file anew."});
-    }
-    const DType dtype = *tensor.type->dtype;
-    if (const Index block = info(dtype).block_elements; tensor.shape[tensor.shape.rank() - 1] % block != 0) {
-      refuse("has type " + std::string(tensor.type->name),
-             "rows of a multiple of " + std::to_string(block) + " numbers", to_string(tensor.shape));
-    }
-    if (tensor.offset % alignment != 0) {
-      refuse("begins at an odd place", "a multiple of " + std::to_string(alignment), std::to_string(tensor.offset));
-    }
+    if (!tensor.type->dtype) refuse_type(file_->path(), tensor.name, tensor.type->name);
     const std::span<const std::byte> data = reader_.rest();
-    const auto n_bytes = checked_n_bytes(dtype, tensor.shape);
-    if (!n_bytes || tensor.offset > data.size() || static_cast<std::uint64_t>(*n_bytes) > data.size() - tensor.offset) {
-      refuse("shape " + to_string(tensor.shape) + " needs more bytes than the file has",
-             n_bytes ? std::to_string(*n_bytes) + " from byte " + std::to_string(tensor.offset) : "fewer",
-             std::to_string(data.size()));
+    if (tensor.offset % alignment != 0 || tensor.offset > data.size()) {
+      throw FormatError({file_->path(), tensor_item(tensor.name), "begins at an impossible place",
+                         "a multiple of " + std::to_string(alignment) + " up to " + std::to_string(data.size()),
+                         std::to_string(tensor.offset)});
     }
-    checkpoint.add(std::move(tensor.name), {dtype, tensor.shape, data.data() + tensor.offset, file_});
+    const TensorView view = tensor_in_file(file_, tensor.name, tensor.type->name, *tensor.type->dtype, tensor.shape,
+                                           data.subspan(static_cast<std::size_t>(tensor.offset)));
+    checkpoint.add(std::move(tensor.name), view);
   }
 
   std::shared_ptr<const MappedFile> file_;

@@ -18,6 +18,7 @@
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/rwkvcpp_official.hpp"
+#include "rwkv/io/tensor_in_file.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -97,23 +98,10 @@ inline void read_rwkvcpp_tensor(ByteReader& reader, const std::shared_ptr<const 
   }
   const RwkvCppType* const type = find_rwkvcpp_type(type_number);
   if (type == nullptr) fail(tensor_item(name), "unknown or removed data type", "", std::to_string(type_number));
-  if (!type->dtype) {
-    throw UnsupportedError({.path = file->path(),
-                            .item = tensor_item(name),
-                            .problem = "has type " + std::string(type->name) + ", which is not supported",
-                            .hint = "Quantise the FP16 or FP32 file anew."});
-  }
-  if (const Index block = info(*type->dtype).block_elements; shape[shape.rank() - 1] % block != 0) {
-    fail(tensor_item(name), "has type " + std::string(type->name),
-         "rows of a multiple of " + std::to_string(block) + " numbers", to_string(shape));
-  }
-  const auto n_bytes = checked_n_bytes(*type->dtype, shape);
-  if (!n_bytes || static_cast<std::uint64_t>(*n_bytes) > reader.rest().size()) {
-    fail(tensor_item(name), "shape " + to_string(shape) + " needs more bytes than the file has",
-         n_bytes ? std::to_string(*n_bytes) : "fewer", std::to_string(reader.rest().size()));
-  }
-  const auto data = reader.take(static_cast<std::uint64_t>(*n_bytes));
-  checkpoint.add(name, {*type->dtype, shape, data.data(), file});
+  if (!type->dtype) refuse_type(file->path(), name, type->name);
+  const TensorView tensor = tensor_in_file(file, name, type->name, *type->dtype, shape, reader.rest());
+  reader.take(static_cast<std::uint64_t>(tensor.n_bytes()));
+  checkpoint.add(name, tensor);
 }
 
 /// Throws FormatError if the header does not describe the tensors.
@@ -142,13 +130,13 @@ inline void check_rwkvcpp_header(const RwkvCppHeader& header, const Checkpoint& 
 
 }  // namespace detail
 
-/// Reads a model file of rwkv.cpp, types F32 and F16, and gives the tensors of the official checkpoint it was made
+/// Reads a model file of rwkv.cpp and gives the tensors of the official checkpoint it was made
 /// from: what the converter of rwkv.cpp changed is undone. Most tensors stay in the mapped file, at any alignment.
 /// Vectors `.time_*` may have lost axes of length 1; decays, and the bonuses of RWKV-5.0, are f64 (see
 /// RwkvCppOfficial).
 ///
 /// Throws FormatError if the file is damaged, its header contradicts its tensors, or the converter cannot have made
-/// them; UnsupportedError if it is quantised.
+/// them; UnsupportedError for types that the kernels do not know.
 [[nodiscard]] inline Checkpoint read_rwkvcpp(std::shared_ptr<const MappedFile> file) {
   ByteReader reader(file->path(), "rwkv.cpp file", file->bytes());
   const detail::RwkvCppHeader header = detail::read_rwkvcpp_header(reader);

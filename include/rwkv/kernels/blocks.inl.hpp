@@ -108,14 +108,18 @@ struct PackedSimple {
   }
 };
 
-/// Read in place.
-struct PackedQ8_0 {
-  static constexpr DType dtype = DType::q8_0;
-  static constexpr Index block = 32, size = 34;
+/// Of types whose codes are the numbers but for the scale.
+struct PackedSigned {
   static constexpr CodeLayout layout = CodeLayout::signed_bytes;
   static constexpr bool has_minima = false;
   static constexpr int zero = 0;
   static constexpr int n_scales = 1;
+};
+
+/// Read in place.
+struct PackedQ8_0 : PackedSigned {
+  static constexpr DType dtype = DType::q8_0;
+  static constexpr Index block = 32, size = 34;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
     widen_halves(from, size, n, to.scales);
@@ -124,13 +128,9 @@ struct PackedQ8_0 {
   }
 };
 
-struct PackedIQ4_NL {
+struct PackedIQ4_NL : PackedSigned {
   static constexpr DType dtype = DType::iq4_nl;
   static constexpr Index block = 32, size = 18;
-  static constexpr CodeLayout layout = CodeLayout::signed_bytes;
-  static constexpr bool has_minima = false;
-  static constexpr int zero = 0;
-  static constexpr int n_scales = 1;
 
   RWKV_ATTR static void unpack(const std::byte* from, Index n, Groups& to) noexcept {
     widen_halves(from, size, n, to.scales);
