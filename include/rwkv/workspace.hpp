@@ -44,11 +44,10 @@ public:
   /// The instruction set that float computations use.
   [[nodiscard]] Isa isa() const noexcept { return kernels_.isa; }
 
-  /// The products of weights of this type with rounded activations; null if they are to be, or can only be, exact.
+  /// Whether products with weights of this type see rounded activations.
   template <class Scalar>
-  [[nodiscard]] RoundedProducts::Multiply rounded(DType weight) const noexcept {
-    if (!rounded_activations_) return nullptr;
-    return kernels<Scalar>().rounded.multiply[static_cast<std::size_t>(weight)];
+  [[nodiscard]] bool rounds_activations(DType weight) const noexcept {
+    return rounded_activations_ && kernels<Scalar>().rounded.multiply[static_cast<std::size_t>(weight)] != nullptr;
   }
 
   template <class Scalar>

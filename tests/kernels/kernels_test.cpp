@@ -139,6 +139,10 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
         std::vector<float> scratch(static_cast<std::size_t>(table.gemm_rows * n_in));
         const auto slot = static_cast<std::size_t>(dtype);
         table.gemv[slot](weight.data(), n_in, x.data(), one.data(), 0, n_out);
+        std::vector<float> few(all.size(), NAN);
+        const Index n_few = std::min(n_tokens, table.max_few_tokens);
+        const auto gemv_few = table.gemv_few[slot];
+        if (gemv_few != nullptr) gemv_few(weight.data(), n_in, x.data(), n_few, few.data(), n_out, 0, n_out);
         table.pack(x.data(), n_tokens, n_in, packed.data(), 0, (n_tokens + table.gemm_tokens - 1) / table.gemm_tokens);
         table.gemm[slot](weight.data(), n_in, n_out, packed.data(), n_tokens, all.data(), 0, n_out, scratch.data());
         for (Index t = 0; t < n_tokens; ++t) {
@@ -158,6 +162,9 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
             CAPTURE(t);
             REQUIRE(std::abs(all[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
             if (t == 0) REQUIRE(std::abs(one[static_cast<std::size_t>(o)] - sum) <= dot_bound(magnitude, n_in));
+            if (gemv_few != nullptr && t < n_few) {
+              REQUIRE(std::abs(few[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
+            }
           }
         }
       }
@@ -255,19 +262,26 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
 
 TEST_CASE("an output does not depend on how the rows are shared out") {
   for (const KernelTable<float>& table : available_tables()) {
-    const Index n_in = 77;
-    const Index n_out = 50;
-    const auto x = random_values<float>(n_in, 5);
+    const Index n_in = 77, n_out = 50, n_tokens = 6;
+    const auto x = random_values<float>(n_tokens * n_in, 5);
     const Stored weight = stored(DType::bf16, random_values<float>(n_out * n_in, 6));
-    const auto gemv = table.gemv[static_cast<std::size_t>(DType::bf16)];
-    std::vector<float> whole(static_cast<std::size_t>(n_out));
-    gemv(weight.data(), n_in, x.data(), whole.data(), 0, n_out);
-    for (Index cut = 0; cut <= n_out; ++cut) {
-      std::vector<float> parts(static_cast<std::size_t>(n_out));
-      gemv(weight.data(), n_in, x.data(), parts.data(), 0, cut);
-      gemv(weight.data(), n_in, x.data(), parts.data(), cut, n_out);
-      REQUIRE(parts == whole);
-    }
+    const auto slot = static_cast<std::size_t>(DType::bf16);
+    const auto check = [&](Index n, auto&& multiply) {
+      std::vector<float> whole(static_cast<std::size_t>(n * n_out));
+      multiply(whole.data(), 0, n_out);
+      for (Index cut = 0; cut <= n_out; ++cut) {
+        std::vector<float> parts(whole.size());
+        multiply(parts.data(), 0, cut);
+        multiply(parts.data(), cut, n_out);
+        REQUIRE(parts == whole);
+      }
+    };
+    check(1, [&](float* y, Index begin, Index end) {
+      table.gemv[slot](weight.data(), n_in, x.data(), y, begin, end);
+    });
+    check(n_tokens, [&](float* y, Index begin, Index end) {
+      table.gemv_few[slot](weight.data(), n_in, x.data(), n_tokens, y, n_out, begin, end);
+    });
   }
 }
 

@@ -22,6 +22,7 @@ using Scalar = float;
 struct Lanes {
   static constexpr Index count = 8;
   static constexpr Index gemm_rows = 6;   // 6 x 2 sums, 2 activations, 1 weight: 15 of 16 registers
+  static constexpr int few_rows = 2;      // 2 x 4 sums, 2 weights; activations are read from memory
   static constexpr int tile_vectors = 2;  // 4 x 2 sums, 2 of a row, 1 factor: 11 of 16 registers
   __m256 values;
 

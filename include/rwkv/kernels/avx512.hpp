@@ -26,6 +26,7 @@ inline constexpr __mmask16 every_lane = 0xffff;
 struct Lanes {
   static constexpr Index count = 16;
   static constexpr Index gemm_rows = 12;  // 12 x 2 sums, 2 activations, 1 weight: 27 of 32 registers
+  static constexpr int few_rows = 4;      // 4 x 4 sums, 4 weights; activations are read from memory
   static constexpr int tile_vectors = 4;  // 4 x 4 sums, 4 of a row, 1 factor: 21 of 32 registers
   __m512 values;
 

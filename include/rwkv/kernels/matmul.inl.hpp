@@ -111,6 +111,62 @@ RWKV_ATTR inline void gemv(const std::byte* weight, Index n_in, const Scalar* x,
   for (Index o = begin + 4 * quarter; o < end; ++o) dot_rows<Stored, 1>(weight, n_in, x, y, o, 1);
 }
 
+inline constexpr int tokens_at_once = 4;
+
+/// totals[r][t] = the product of a row of weights with that of a token. Weights are loaded once for all of them.
+template <class Stored>
+RWKV_INLINE void dot_tile(const std::byte* const (&rows)[Lanes::few_rows], const Scalar* const (&x)[tokens_at_once],
+                          Index n_in, Scalar (&totals)[Lanes::few_rows][tokens_at_once]) noexcept {
+  Lanes sums[Lanes::few_rows][tokens_at_once];
+  RWKV_UNROLL
+  for (auto& row : sums) {
+    RWKV_UNROLL
+    for (Lanes& sum : row) sum = Lanes::set(0);
+  }
+  Index i = 0;
+  for (; i + Lanes::count <= n_in; i += Lanes::count) {
+    RWKV_UNROLL
+    for (int r = 0; r < Lanes::few_rows; ++r) {
+      const Lanes weights = Stored::load(rows[r] + i * Stored::size);
+      RWKV_UNROLL
+      for (int t = 0; t < tokens_at_once; ++t) sums[r][t] = Lanes::fma(weights, Lanes::load(x[t] + i), sums[r][t]);
+    }
+  }
+  RWKV_UNROLL
+  for (int r = 0; r < Lanes::few_rows; ++r) {
+    Lanes::store_totals(sums[r], totals[r]);
+    if (i == n_in) continue;
+    for (int t = 0; t < tokens_at_once; ++t) {
+      totals[r][t] += dot_rest<Stored>(rows[r] + i * Stored::size, x[t] + i, n_in - i);
+    }
+  }
+}
+
+/// Of single numbers, for a few tokens. Rows that are read again for the next tokens are in the cache then.
+template <class Stored>
+RWKV_ATTR void gemv_few(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
+                        Index begin, Index end) noexcept {
+  constexpr Index n_rows = Lanes::few_rows;
+  const Index share = (end - begin + n_rows - 1) / n_rows;  // streams, as in gemv
+  for (Index row = begin; row < begin + share; ++row) {
+    const std::byte* rows[n_rows];
+    for (Index r = 0; r < n_rows; ++r) {  // beyond the last one: the first again, for nobody
+      rows[r] = weight + (row + r * share < end ? row + r * share : row) * n_in * Stored::size;
+    }
+    for (Index token = 0; token < n_tokens; token += tokens_at_once) {
+      const Scalar* tokens[tokens_at_once];
+      for (Index t = 0; t < tokens_at_once; ++t) tokens[t] = x + (token + t < n_tokens ? token + t : token) * n_in;
+      Scalar totals[n_rows][tokens_at_once];
+      dot_tile<Stored>(rows, tokens, n_in, totals);
+      for (Index t = 0; t < tokens_at_once && token + t < n_tokens; ++t) {
+        for (Index r = 0; r < n_rows && row + r * share < end; ++r) {
+          y[(token + t) * n_out + row + r * share] = totals[r][t];
+        }
+      }
+    }
+  }
+}
+
 /// Rows of weights in any type: `expand` widens `block` numbers from `size` bytes.
 struct StoredRows {
   KernelTable<Scalar>::Expand expand;

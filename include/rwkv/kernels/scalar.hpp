@@ -17,6 +17,7 @@ template <class Scalar>
 struct PortableLanes {
   static constexpr Index count = 16 / sizeof(Scalar);
   static constexpr Index gemm_rows = 4;
+  static constexpr int few_rows = 2;
   static constexpr int tile_vectors = 2;  // 4 x 2 sums, 2 of a row, 1 factor: 11 of 16 registers
   template <class T>
   using Vector __attribute__((vector_size(count * sizeof(T)))) = T;

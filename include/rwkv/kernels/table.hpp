@@ -83,6 +83,10 @@ struct KernelTable {
   /// y[o] = sum over k of weight[o, k] x[k], for rows o in [begin, end). weight is [n_out, n_in] in its dtype.
   using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
                         Index end) noexcept;
+  /// The same for a few tokens, 2 to max_few_tokens: y[t, o] = sum over k of weight[o, k] x[t, k].
+  using GemvFew = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
+                           Index begin, Index end) noexcept;
+  static constexpr Index max_few_tokens = 16;
   /// x [n_tokens, n_in] -> blocks of gemm_tokens tokens: packed[block][k][token], zero-padded. For blocks [begin, end).
   using Pack = void (*)(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin, Index end) noexcept;
   /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens, x packed; y is [n_tokens,
@@ -94,6 +98,7 @@ struct KernelTable {
 
   /// By DType; null for types that hold no weights.
   std::array<Gemv, dtype_infos.size()> gemv{};
+  std::array<GemvFew, dtype_infos.size()> gemv_few{};  ///< null, too, where gemm serves as well
   std::array<Gemm, dtype_infos.size()> gemm{};
   std::array<Expand, dtype_infos.size()> expand{};
   Pack pack;

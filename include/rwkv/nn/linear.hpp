@@ -67,9 +67,8 @@ struct PreparedProduct {
   const Linear* linear;
   MatrixView<const Scalar> x;
   MatrixView<Scalar> y;
-  RoundedProducts::Multiply multiply_rounded;
   const RoundedRow* rounded;
-  Index few_rows;
+  Index few_rows;  ///< up to so many rows are multiplied by one reading of the weights, without packing
 
   /// With few rows, a task takes this many rows of weights: some microseconds, and whole cache lines of y.
   [[nodiscard]] Index rows_of_task() const noexcept {
@@ -81,10 +80,7 @@ struct PreparedProduct {
     return has_few_rows() ? (linear->n_out() + rows_of_task() - 1) / rows_of_task() : 0;
   }
 
-  /// Whether all rows are multiplied by one reading of the weights, without packing.
-  [[nodiscard]] bool has_few_rows() const noexcept {
-    return x.n_rows == 1 || (rounded != nullptr && x.n_rows <= few_rows);
-  }
+  [[nodiscard]] bool has_few_rows() const noexcept { return x.n_rows <= few_rows; }
 };
 
 /// In memory of the frame.
@@ -107,19 +103,22 @@ const RoundedRow* round_rows(MatrixView<const Scalar> x, Workspace& workspace, W
 template <class Scalar>
 std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> products, Workspace& workspace,
                                            Workspace::Frame& frame) {
+  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
   auto* const all = frame.template take<PreparedProduct<Scalar>>(static_cast<Index>(products.size()));
   std::size_t n = 0;
   for (const auto& [linear, x, y] : products) {
     if (linear == nullptr) continue;
-    const auto multiply_rounded = workspace.rounded<Scalar>(linear->weight().dtype);
+    const DType dtype = linear->weight().dtype;
     const RoundedRow* rounded = nullptr;
-    if (multiply_rounded != nullptr) {
+    Index few_rows = kernels.gemv_few[static_cast<std::size_t>(dtype)] == nullptr ? 1 : kernels.max_few_tokens;
+    if (workspace.rounds_activations<Scalar>(dtype)) {
+      few_rows = kernels.rounded.few_rows;
       for (std::size_t i = 0; i < n; ++i) {  // several products often have the same input
         if (all[i].x.data == x.data) rounded = all[i].rounded;
       }
       if (rounded == nullptr) rounded = round_rows(x, workspace, frame);
     }
-    all[n++] = {linear, x, y, multiply_rounded, rounded, workspace.kernels<Scalar>().rounded.few_rows};
+    all[n++] = {linear, x, y, rounded, few_rows};
   }
   return {all, n};
 }
@@ -129,14 +128,17 @@ template <class Scalar>
 void multiply_few_rows(const PreparedProduct<Scalar>& product, Index begin, Index end,
                        const KernelTable<Scalar>& kernels) noexcept {
   const TensorView& weight = product.linear->weight();
-  const Index n_in = product.linear->n_in(), n_out = product.linear->n_out();
+  const auto slot = static_cast<std::size_t>(weight.dtype);
+  const Index n_in = product.linear->n_in(), n_out = product.linear->n_out(), n_tokens = product.x.n_rows;
+  const Scalar* const x = product.x.data;
+  Scalar* const y = product.y.data;
   if constexpr (std::is_same_v<Scalar, float>) {
     if (product.rounded != nullptr) {
-      return product.multiply_rounded(weight.data, n_in, product.rounded, product.x.n_rows, product.y.data, n_out,
-                                      begin, end);
+      return kernels.rounded.multiply[slot](weight.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
     }
   }
-  kernels.gemv[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, product.x.data, product.y.data, begin, end);
+  if (n_tokens == 1) return kernels.gemv[slot](weight.data, n_in, x, y, begin, end);
+  kernels.gemv_few[slot](weight.data, n_in, x, n_tokens, y, n_out, begin, end);
 }
 
 /// Those with few rows, in one parallel region.
