@@ -34,6 +34,7 @@ struct GenerateCommand {
   bool echo = true;
   bool verbose = false;
   rwkv::Index n_tokens = 200;
+  rwkv::Index lookup = 0;
   std::vector<std::string> stops;
   rwkv::SamplerOptions sampling{.presence_penalty = 0.2, .frequency_penalty = 0.2};
   std::optional<std::uint64_t> seed;
@@ -94,11 +95,12 @@ void GenerateCommand::run() {
   flush();
   read(generator, tokens);
   const double read_seconds = seconds();
-  const rwkv::Generated generated = generator.generate({n_tokens, stops}, [](std::string_view piece) {
-    print(piece);
-    flush();
-    return is_interrupted == 0;
-  });
+  const rwkv::Generated generated =
+      generator.generate({.max_tokens = n_tokens, .stops = stops, .lookup = lookup}, [](std::string_view piece) {
+        print(piece);
+        flush();
+        return is_interrupted == 0;
+      });
   print("\n");
   flush();
   if (!state_out.empty()) rwkv::save_state(generator.state(), state_out);
@@ -129,6 +131,10 @@ void add_generate(CLI::App& program) {
   app.add_flag_callback(
       "--no-echo", [command] { command->echo = false; }, "Print only what is generated, not the prompt");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();
+  app.add_option("--lookup", command->lookup,
+                 "Guess so many tokens where the text repeats itself: faster, the same text")
+      ->check(CLI::Range(0, 15))
+      ->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
   auto* const state_in = app.add_option("--state-in", command->state_in, state_in_help);
   app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)");

@@ -57,6 +57,52 @@ TEST_CASE("the same seed writes the same text, and the state has read exactly wh
   CHECK(difference(first.generator.state(), state_after("Once" + a.text)) < 1e-4);
 }
 
+TEST_CASE("with guesses the text and the state are the same, in fewer passes") {
+  const std::string song = "la la la la, la la la la, la la la la, ";
+  for (const Index lookup : {1, 3, 8}) {
+    for (const double temperature : {0.0, 1.0}) {
+      CAPTURE(lookup);
+      CAPTURE(temperature);
+      Workspace workspace({1});
+      SamplerOptions sampling = everything;
+      sampling.temperature = temperature;
+      Generator plain(noise(), Tokenizer(ByteTokenizer()), workspace, sampling, 9);
+      Generator guessing(noise(), Tokenizer(ByteTokenizer()), workspace, sampling, 9);
+      plain.read(song);
+      guessing.read(song);
+      for (int turn = 0; turn < 3; ++turn) {
+        const Generated a = plain.generate({.max_tokens = 60});
+        const Generated b = guessing.generate({.max_tokens = 60, .lookup = lookup});
+        CHECK(a.text == b.text);
+        CHECK(a.n_passes == a.n_tokens);
+        CHECK(b.n_tokens == a.n_tokens);
+        CHECK(b.n_passes <= b.n_tokens);
+        CHECK(difference(plain.state(), guessing.state()) < 1e-4);
+        // The greedy text of a small model soon runs in circles.
+        if (temperature == 0.0 && turn == 2 && lookup == 8) CHECK(2 * b.n_passes < b.n_tokens);
+      }
+    }
+  }
+}
+
+TEST_CASE("guesses and stop texts: the state is rewound to just before the stop") {
+  Workspace workspace({1});
+  Generator plain(noise(), Tokenizer(ByteTokenizer()), workspace, {.temperature = 0}, 1);
+  Generator guessing(noise(), Tokenizer(ByteTokenizer()), workspace, {.temperature = 0}, 1);
+  plain.read("abcabcabc");
+  guessing.read("abcabcabc");
+  const std::string text = plain.generate({.max_tokens = 80}).text;
+  for (const std::size_t at : {20u, 40u, 70u}) {
+    const std::string stop = text.substr(at, 3);
+    guessing.set_state(noise().new_state());
+    guessing.read("abcabcabc");
+    const Generated result = guessing.generate({.max_tokens = 80, .stops = {stop}, .lookup = 6});
+    CHECK(result.reason == StopReason::stop_text);
+    CHECK(result.text == text.substr(0, text.find(stop)));
+    CHECK(difference(guessing.state(), state_after("abcabcabc" + result.text)) < 1e-4);
+  }
+}
+
 TEST_CASE("a stop text is not shown, and the state is rewound to just before it") {
   Fixture free;
   free.generator.read("Once");

@@ -21,6 +21,11 @@ struct GenerateOptions {
   std::vector<std::string> stops = {};  ///< generation ends before any of these texts
   std::vector<Token> stop_tokens = {};  ///< and before any of these tokens
   bool stop_at_end_of_text = true;      ///< and before Tokenizer::end_of_text
+  /// Where the text repeats itself, guess up to so many next tokens from what followed before, and read them together
+  /// with the one before: the weights are then read once for all of them (prompt lookup decoding, Saxena 2023). Every
+  /// token is sampled all the same, and what was guessed wrong is not kept: the text is that of lookup = 0, but for
+  /// the rounding of sums.
+  Index lookup = 0;
 };
 
 enum class StopReason { length, stop_text, stop_token, cancelled };
@@ -29,6 +34,7 @@ struct Generated {
   std::string text;  ///< the bytes that were generated; the State has read exactly these
   Index n_tokens;    ///< tokens sampled
   StopReason reason;
+  Index n_passes;  ///< times that the weights were read; without lookup once for each token
 };
 
 /// Continues a text. One sequence, one thread; the Workspace is used during calls only and may be shared between
@@ -51,7 +57,7 @@ public:
 
   /// Generates until a stop, or max_tokens. on_text(std::string_view) gets the text as it comes, always whole UTF-8
   /// characters (what is not UTF-8 becomes U+FFFD), and cancels by returning false. When it is called, the State has
-  /// read what it gets.
+  /// read what it gets, and with lookup perhaps guesses.
   ///
   /// A stop text may cross the borders of tokens; nothing of it is shown, and the State is rewound to just before it.
   /// The penalties of the sampler start anew. Throws ArgumentError if nothing has been read yet.
@@ -85,6 +91,15 @@ private:
 
   void feed(std::span<const Token> tokens);
 
+  /// Reads the token that was sampled, and up to n_guesses more. Returns whether that took a pass.
+  bool advance(Token token, Index n_guesses);
+
+  /// What may follow: what followed the last place where the text was as it is now.
+  [[nodiscard]] std::span<const Token> guess(Index n_guesses) const noexcept;
+
+  /// Makes the State that of the text again, without guesses.
+  void forget_guesses();
+
   /// Remembers the present as that before `token`, which comes next, and forgets what lies before the last n_held
   /// bytes.
   void take_snapshot(Token token, Index n_held);
@@ -100,6 +115,12 @@ private:
   std::vector<float> logits_;  // after what state_ has read; empty before the first token
   std::vector<Snapshot> snapshots_;
   std::size_t n_snapshots_ = 0;  // in use, the oldest first; the others keep their memory
+
+  std::vector<Token> text_;  // the last tokens, read and generated, to guess from
+  // While there are guesses, state_ has read them: it is before_, then sure_, then guessed_.
+  State before_;
+  std::vector<Token> sure_, guessed_;
+  std::vector<float> guessed_logits_;  // after each guess
 };
 
 RWKV_NAMESPACE_END
@@ -120,7 +141,8 @@ RWKV_API Generator::Generator(Model model, Tokenizer tokenizer, Workspace& works
       tokenizer_(std::move(tokenizer)),
       workspace_(&workspace),
       sampler_(with_bans(sampling), seed),
-      state_(model_.new_state()) {
+      state_(model_.new_state()),
+      before_(state_) {
   sampler_.set_uncounted(uncounted_tokens(tokenizer_));
 }
 
@@ -134,6 +156,7 @@ RWKV_API void Generator::set_state(State state) {
   model_.check(state);
   state_ = std::move(state);
   logits_.clear();
+  text_.clear();
 }
 
 RWKV_API Index Generator::vocabulary_size() const noexcept {
@@ -152,6 +175,68 @@ RWKV_API Index Generator::n_bytes(Token token) const noexcept {
 RWKV_API void Generator::feed(std::span<const Token> tokens) {
   const std::span<const float> logits = model_.forward(tokens, state_, *workspace_);
   logits_.assign(logits.begin(), logits.end());
+}
+
+RWKV_API std::span<const Token> Generator::guess(Index n_guesses) const noexcept {
+  constexpr std::size_t least = 2, most = 8;  // tokens that must agree, that are compared
+  std::size_t best = least - 1, next = 0;
+  for (std::size_t end = text_.size() - std::min<std::size_t>(text_.size(), 1); end > best; --end) {
+    std::size_t n = 0;  // tokens before `end` that are the last ones of the text, too
+    while (n < most && n < end && text_[end - 1 - n] == text_[text_.size() - 1 - n]) ++n;
+    if (n <= best) continue;
+    best = n;
+    next = end;
+    if (n == most) break;
+  }
+  if (best < least) return {};
+  const std::span<const Token> follows = std::span(text_).subspan(next);
+  return follows.first(std::min(follows.size(), static_cast<std::size_t>(n_guesses)));
+}
+
+RWKV_API bool Generator::advance(Token token, Index n_guesses) {
+  constexpr std::size_t most_text = 1 << 16;
+  if (text_.size() >= 2 * most_text) text_.erase(text_.begin(), text_.end() - most_text);
+  text_.push_back(token);
+  const auto n_vocab = static_cast<std::size_t>(model_.config().n_vocab);
+  if (!guessed_.empty() && guessed_.front() == token) {
+    sure_.push_back(token);
+    guessed_.erase(guessed_.begin());
+    logits_.assign(guessed_logits_.begin(), guessed_logits_.begin() + static_cast<Index>(n_vocab));
+    guessed_logits_.erase(guessed_logits_.begin(), guessed_logits_.begin() + static_cast<Index>(n_vocab));
+    return false;
+  }
+  if (guessed_.empty()) {
+    sure_.clear();
+  } else {
+    state_ = before_;
+  }
+  sure_.push_back(token);
+  const std::span<const Token> guesses = guess(n_guesses);
+  guessed_.assign(guesses.begin(), guesses.end());
+  if (guessed_.empty()) {
+    feed(sure_);
+    sure_.clear();
+    return true;
+  }
+  before_ = state_;
+  std::vector<Token> all = sure_;
+  all.insert(all.end(), guessed_.begin(), guessed_.end());
+  Sequence sequence[]{{all, &state_, Logits::all}};
+  model_.forward(sequence, *workspace_);
+  const std::span<const float> rows = sequence[0].logits.span().subspan((sure_.size() - 1) * n_vocab);
+  logits_.assign(rows.begin(), rows.begin() + static_cast<Index>(n_vocab));
+  guessed_logits_.assign(rows.begin() + static_cast<Index>(n_vocab), rows.end());
+  return true;
+}
+
+RWKV_API void Generator::forget_guesses() {
+  if (!guessed_.empty()) {
+    state_ = before_;
+    Sequence sequence[]{{sure_, &state_, Logits::none}};
+    model_.forward(sequence, *workspace_);
+  }
+  guessed_.clear();
+  sure_.clear();
 }
 
 RWKV_API SamplerOptions Generator::with_bans(SamplerOptions options) const {
@@ -173,6 +258,8 @@ RWKV_API bool Generator::read(std::span<const Token> tokens, FunctionRef<bool(In
   for (std::size_t first = 0; first < tokens.size(); first += piece) {
     const std::size_t n = std::min(piece, tokens.size() - first);
     feed(tokens.subspan(first, n));
+    text_.insert(text_.end(), tokens.begin() + static_cast<Index>(first),
+                 tokens.begin() + static_cast<Index>(first + n));
     if (!on_progress(static_cast<Index>(first + n))) return first + n == tokens.size();
   }
   return true;
@@ -224,7 +311,7 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
   n_snapshots_ = 0;
   StopMatcher matcher(options.stops);
   Utf8Stream utf8;
-  Generated result{{}, 0, StopReason::length};
+  Generated result{{}, 0, StopReason::length, 0};
   std::string shown;
   std::size_t n_shown = 0;  // bytes of result.text
   const auto show = [&] {   // what has come since; false: cancelled
@@ -245,14 +332,18 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
     ++result.n_tokens;
     sampler_.accept(token);
     if (matcher.push(tokenizer_.bytes(token), result.text)) {
+      forget_guesses();
       rewind(static_cast<Index>(matcher.held().size()), token);
       result.reason = StopReason::stop_text;
     } else {
-      take_snapshot(token, static_cast<Index>(matcher.held().size()));
-      feed(std::span(&token, 1));
+      const auto n_held = static_cast<Index>(matcher.held().size());
+      if (n_held > 0) forget_guesses();  // snapshots are of the text
+      take_snapshot(token, n_held);
+      result.n_passes += advance(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
     }
     goes_on = show();
   }
+  forget_guesses();
   if (!goes_on && result.reason == StopReason::length) result.reason = StopReason::cancelled;
   if (result.reason != StopReason::stop_text) matcher.flush(result.text);  // it was read, and is no stop after all
   if (goes_on) goes_on = show();
