@@ -114,7 +114,7 @@ std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> prod
     if (workspace.rounds_activations<Scalar>(dtype)) {
       few_rows = kernels.rounded.few_rows;
       for (std::size_t i = 0; i < n; ++i) {  // several products often have the same input
-        if (all[i].x.data == x.data) rounded = all[i].rounded;
+        if (all[i].x.data == x.data && all[i].rounded != nullptr) rounded = all[i].rounded;
       }
       if (rounded == nullptr) rounded = round_rows(x, workspace, frame);
     }
