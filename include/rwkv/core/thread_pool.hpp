@@ -102,7 +102,8 @@ public:
     if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
   }
 
-  /// Calls function(range, worker) so that the ranges cover 0 .. n, cut only at multiples of grain: some for each thread.
+  /// Calls function(range, worker) so that the ranges cover 0 .. n, cut only at multiples of grain: some for each
+  /// thread.
   RWKV_NOINLINE void run_split(Index n, Index grain, FunctionRef<void(Range, int)> function) {
     constexpr int tasks_for_each = 8;  // so that a slow thread may do less
     const auto n_tasks = static_cast<int>(std::min<Index>((n + grain - 1) / grain, tasks_for_each * n_threads()));
@@ -113,8 +114,9 @@ public:
   }
 
 private:
-  // The word that starts regions: a number that counts them, how many workers are inside, and whether more may enter.
-  static constexpr std::uint32_t is_open = 1, one_inside = 2, inside = 0xffe, one_region = 0x1000;
+  // The word that starts regions: a number that counts them, the end, how many workers are inside, and whether more may
+  // enter.
+  static constexpr std::uint32_t is_open = 1, one_inside = 2, inside = 0xffe, is_end = 0x1000, one_region = 0x2000;
   static_assert(max_threads <= inside / one_inside + 1);
 
   // Long enough to bridge the serial stretches between two regions of a forward pass, far below a scheduler's time
@@ -136,15 +138,14 @@ private:
   }
 
   void stop() noexcept {
-    stopping_.store(true, std::memory_order_relaxed);
-    start_region(0);
+    start_region(is_end);
     for (std::thread& worker : workers_) worker.join();
   }
 
   /// Nobody is inside.
-  void start_region(std::uint32_t open) noexcept {
+  void start_region(std::uint32_t kind) noexcept {
     const std::uint32_t last = region_.load(std::memory_order_relaxed) & ~(one_region - 1);
-    region_.store((last + one_region) | open, std::memory_order_release);
+    region_.store((last + one_region) | kind, std::memory_order_release);
     region_.notify_all();
   }
 
@@ -152,8 +153,9 @@ private:
     const FlushSubnormals mode;
     const auto number = [](std::uint32_t region) { return region / one_region; };
     for (std::uint32_t done = 0;;) {
-      std::uint32_t region = wait_while(region_, [&](std::uint32_t seen) { return number(seen) == done; });
-      if (stopping_.load(std::memory_order_relaxed)) return;
+      std::uint32_t region =
+          wait_while(region_, [&](std::uint32_t seen) { return number(seen) == done && (seen & is_end) == 0; });
+      if ((region & is_end) != 0) return;
       done = number(region);
       while ((region & is_open) != 0 && number(region) == done) {
         if (!region_.compare_exchange_weak(region, region + one_inside, std::memory_order_acq_rel)) continue;
@@ -182,7 +184,6 @@ private:
   alignas(64) std::atomic<Index> next_task_{0};
   Index n_tasks_ = 0;                                        // of the region
   const FunctionRef<void(Index, int)>* function_ = nullptr;  // of the region
-  std::atomic<bool> stopping_{false};
   std::mutex exception_mutex_;
   std::exception_ptr exception_;
 };

@@ -195,8 +195,9 @@ private:
 /// Writes an official checkpoint of RWKV-7 as a GGUF file. `tokens` are the bytes of the tokens 1, 2, ... of a
 /// vocabulary of World format, empty for a number that is none; numbers beyond them are padding.
 ///
-/// Throws ModelError if a tensor is missing, UnsupportedError if it is not RWKV-7 or has a type that GGUF has not, and
-/// what AtomicFile throws.
+/// It writes the tensors that are there; whether they are all that a model needs, its constructor says.
+/// Throws ModelError without emb.weight, UnsupportedError if it is not RWKV-7 or has a type that GGUF has not, and what
+/// AtomicFile throws.
 inline void write_gguf(const Checkpoint& official, const std::string& path,
                        const std::vector<std::string>& tokens = {}) {
   const TensorView& embedding = official.at("emb.weight");
