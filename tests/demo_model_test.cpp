@@ -108,7 +108,6 @@ TEST_CASE("the likeliest continuation is the same token by token, at once, in a 
     Workspace alone({1});
     std::vector<std::vector<Token>> expected;
     for (const auto& text : texts) expected.push_back(continued(model, text, text.size(), alone));
-    MESSAGE(tokenizer.decode(expected[0]));
     for (const int n_threads : {1, 2, 5}) {
       CAPTURE(n_threads);
       Workspace workspace({n_threads});

@@ -138,11 +138,10 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
         std::vector<float> packed(static_cast<std::size_t>((n_tokens + table.gemm_tokens) * n_in));
         std::vector<float> scratch(static_cast<std::size_t>(table.gemm_rows * n_in));
         const auto slot = static_cast<std::size_t>(dtype);
-        table.gemv[slot](weight.data(), n_in, x.data(), one.data(), 0, n_out);
+        table.gemv[slot](weight.data(), n_in, x.data(), 1, one.data(), n_out, 0, n_out);
         std::vector<float> few(all.size(), NAN);
-        const Index n_few = std::min(n_tokens, table.max_few_tokens);
-        const auto gemv_few = table.gemv_few[slot];
-        if (gemv_few != nullptr) gemv_few(weight.data(), n_in, x.data(), n_few, few.data(), n_out, 0, n_out);
+        const Index n_few = std::min(n_tokens, max_few_rows);
+        table.gemv[slot](weight.data(), n_in, x.data(), n_few, few.data(), n_out, 0, n_out);
         table.pack(x.data(), n_tokens, n_in, packed.data(), 0, (n_tokens + table.gemm_tokens - 1) / table.gemm_tokens);
         table.gemm[slot](weight.data(), n_in, n_out, packed.data(), n_tokens, all.data(), 0, n_out, scratch.data());
         for (Index t = 0; t < n_tokens; ++t) {
@@ -162,7 +161,7 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
             CAPTURE(t);
             REQUIRE(std::abs(all[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
             if (t == 0) REQUIRE(std::abs(one[static_cast<std::size_t>(o)] - sum) <= dot_bound(magnitude, n_in));
-            if (gemv_few != nullptr && t < n_few) {
+            if (t < n_few) {
               REQUIRE(std::abs(few[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
             }
           }
@@ -220,7 +219,7 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
       for (const Index n_in : {block, 3 * block, 1024 / block * block, 1024 + block, 2560 / block * block}) {
         const Index n_out = n_in / 32 % 7 + 5;
         const bool has_gemm = table.rounded.pack != nullptr;
-        const Index n_few = n_in / 32 % max_rounded_rows + 1, n_tokens = has_gemm ? n_in / 32 % 40 + 1 : n_few;
+        const Index n_few = n_in / 32 % max_few_rows + 1, n_tokens = has_gemm ? n_in / 32 % 40 + 1 : n_few;
         const Stored weight = random_blocks(dtype, n_out * n_in, 7);
         std::vector<Rounded> rounded;
         std::vector<RoundedRow> rows;
@@ -276,12 +275,11 @@ TEST_CASE("an output does not depend on how the rows are shared out") {
         REQUIRE(parts == whole);
       }
     };
-    check(1, [&](float* y, Index begin, Index end) {
-      table.gemv[slot](weight.data(), n_in, x.data(), y, begin, end);
-    });
-    check(n_tokens, [&](float* y, Index begin, Index end) {
-      table.gemv_few[slot](weight.data(), n_in, x.data(), n_tokens, y, n_out, begin, end);
-    });
+    for (const Index n : {Index{1}, n_tokens}) {
+      check(n, [&](float* y, Index begin, Index end) {
+        table.gemv[slot](weight.data(), n_in, x.data(), n, y, n_out, begin, end);
+      });
+    }
   }
 }
 

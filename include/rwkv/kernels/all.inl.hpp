@@ -24,7 +24,6 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   const auto slot = static_cast<std::size_t>(dtype);
   if constexpr (Stored::size <= sizeof(Scalar)) {
     table.gemv[slot] = gemv<Stored>;
-    table.gemv_few[slot] = gemv_few<Stored>;
   } else {
     table.gemv[slot] = gemv_of_widened<expand<Stored>, 1, Stored::size>;
   }

@@ -61,8 +61,8 @@ private:
   [[nodiscard]] float* numbers() const noexcept { return reinterpret_cast<float*>(memory + group_size * n_groups); }
 };
 
-/// As many rows of activations at most are multiplied by one reading of the weights.
-inline constexpr Index max_rounded_rows = 16;
+/// As many rows of activations at most are multiplied by one reading of the weights, without packing.
+inline constexpr Index max_few_rows = 16;
 
 /// The memory of a RoundedRow; a multiple of 4.
 [[nodiscard]] constexpr Index rounded_bytes(Index n) noexcept {
@@ -75,13 +75,13 @@ struct RoundedProducts {
   void (*round)(const float* x, const RoundedRow& y) noexcept = nullptr;
   /// y[i] = the i-th rounded activation
   void (*restore)(const RoundedRow& x, float* y) noexcept = nullptr;
-  /// y[t, o] = sum over k of weight[o, k] x[t, k] for rows o in [begin, end) and 1 to max_rounded_rows tokens.
+  /// y[t, o] = sum over k of weight[o, k] x[t, k] for rows o in [begin, end) and 1 to max_few_rows tokens.
   using Multiply = void (*)(const std::byte* weight, Index n_in, const RoundedRow* x, Index n_tokens, float* y,
                             Index n_out, Index begin, Index end) noexcept;
   std::array<Multiply, dtype_infos.size()> multiply{};  ///< by DType
 
   /// Up to how many rows that is the fastest.
-  Index few_rows = max_rounded_rows;
+  Index few_rows = max_few_rows;
 
   /// For more rows, where the instruction set has something better than products of floats: blocks of gemm_tokens rows
   /// are packed, group_bytes for each 32 numbers of a block. pack() does so for blocks [begin, end).

@@ -104,7 +104,7 @@ template <CodeLayout layout, int n_scales>
 RWKV_INLINE void dot_packed_rows(const PackedRows& rows, const RoundedRow* x, Index n_tokens, float* y, Index n_out,
                                  Index first, Index stride, Index n_rows) noexcept {
   Groups groups[rows_at_once];
-  Lanes sums[max_rounded_rows][rows_at_once];
+  Lanes sums[max_few_rows][rows_at_once];
   for (Index t = 0; t < n_tokens; ++t) {
     for (int r = 0; r < rows_at_once; ++r) sums[t][r] = Lanes::set(0);
   }

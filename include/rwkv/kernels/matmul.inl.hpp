@@ -65,106 +65,80 @@ RWKV_ATTR RWKV_NOINLINE Scalar dot_rest(const std::byte* stored, const Scalar* x
   return sum.total();
 }
 
-/// y[o] for the n_rows rows o = first, first + stride, ... of single numbers.
-template <class Stored, int n_rows>
-RWKV_INLINE void dot_rows(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index first,
-                          Index stride) noexcept {
-  constexpr int n_sums = 2;  // for each row, so that additions overlap
-  const std::byte* rows[n_rows];
-  Lanes sums[n_rows][n_sums];
+/// Rows first, first + stride, ... as long as they lie before `end`; then the first one again, for nobody.
+RWKV_INLINE Index row_of_tile(Index first, Index stride, Index r, Index end) noexcept {
+  return first + r * stride < end ? first + r * stride : first;
+}
+
+/// The products of n_rows rows of single numbers with n_tokens rows of activations: weights are loaded once for all.
+template <class Stored, int n_rows, int n_tokens>
+RWKV_INLINE void dot_tile(const std::byte* const (&rows)[n_rows], const Scalar* const (&x)[n_tokens], Index n_in,
+                          Scalar (&totals)[n_rows * n_tokens]) noexcept {
+  constexpr int n_sums = n_tokens == 1 ? 2 : 1;  // for each product, so that enough additions overlap
+  Lanes sums[n_rows * n_tokens][n_sums];
   RWKV_UNROLL
-  for (int r = 0; r < n_rows; ++r) {
-    rows[r] = weight + (first + r * stride) * n_in * Stored::size;
+  for (auto& product : sums) {
     RWKV_UNROLL
-    for (int s = 0; s < n_sums; ++s) sums[r][s] = Lanes::set(0);
+    for (Lanes& sum : product) sum = Lanes::set(0);
   }
   Index i = 0;
   for (; i + n_sums * Lanes::count <= n_in; i += n_sums * Lanes::count) {
     RWKV_UNROLL
     for (int s = 0; s < n_sums; ++s) {
-      const Lanes activations = Lanes::load(x + i + s * Lanes::count);
+      const Index at = i + s * Lanes::count;
       RWKV_UNROLL
       for (int r = 0; r < n_rows; ++r) {
-        const std::byte* const from = rows[r] + (i + s * Lanes::count) * Stored::size;
-        __builtin_prefetch(from + prefetch_distance);
-        sums[r][s] = Lanes::fma(Stored::load(from), activations, sums[r][s]);
+        __builtin_prefetch(rows[r] + at * Stored::size + prefetch_distance);
+        const Lanes weights = Stored::load(rows[r] + at * Stored::size);
+        RWKV_UNROLL
+        for (int t = 0; t < n_tokens; ++t) {
+          Lanes& sum = sums[r * n_tokens + t][s];
+          sum = Lanes::fma(weights, Lanes::load(x[t] + at), sum);
+        }
       }
     }
   }
-  Lanes both[4];  // of one row: four times the same, as both ways to add lanes up would round differently
   RWKV_UNROLL
-  for (int r = 0; r < 4; ++r) both[r] = sums[r % n_rows][0] + sums[r % n_rows][1];
-  Scalar totals[4];
-  Lanes::store_totals(both, totals);
-  for (int r = 0; r < n_rows; ++r) {
-    if (i < n_in) totals[r] += dot_rest<Stored>(rows[r] + i * Stored::size, x + i, n_in - i);
-    y[first + r * stride] = totals[r];
+  for (int k = 0; k < n_rows * n_tokens; k += 4) {
+    Lanes four[4];
+    RWKV_UNROLL
+    for (int j = 0; j < 4; ++j) four[j] = n_sums == 1 ? sums[k + j][0] : sums[k + j][0] + sums[k + j][n_sums - 1];
+    Lanes::store_totals(four, totals + k);
+  }
+  if (i == n_in) return;
+  for (int k = 0; k < n_rows * n_tokens; ++k) {
+    totals[k] += dot_rest<Stored>(rows[k / n_tokens] + i * Stored::size, x[k % n_tokens] + i, n_in - i);
+  }
+}
+
+/// Rows that are read again for the next tokens are in the cache then.
+template <class Stored, int n_rows, int n_tokens_at_once>
+RWKV_INLINE void gemv_by_tiles(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y,
+                               Index n_out, Index begin, Index end) noexcept {
+  const Index share = (end - begin + n_rows - 1) / n_rows;  // rows far apart: streams
+  for (Index first = begin; first < begin + share; ++first) {
+    const std::byte* rows[n_rows];
+    for (int r = 0; r < n_rows; ++r) rows[r] = weight + row_of_tile(first, share, r, end) * n_in * Stored::size;
+    for (Index token = 0; token < n_tokens; token += n_tokens_at_once) {
+      const Scalar* tokens[n_tokens_at_once];
+      for (Index t = 0; t < n_tokens_at_once; ++t) tokens[t] = x + (token + t < n_tokens ? token + t : token) * n_in;
+      Scalar totals[n_rows * n_tokens_at_once];
+      dot_tile<Stored, n_rows, n_tokens_at_once>(rows, tokens, n_in, totals);
+      for (Index t = 0; t < n_tokens_at_once && token + t < n_tokens; ++t) {
+        for (Index r = 0; r < n_rows && first + r * share < end; ++r) {
+          y[(token + t) * n_out + first + r * share] = totals[r * n_tokens_at_once + t];
+        }
+      }
+    }
   }
 }
 
 /// Of single numbers.
 template <class Stored>
-RWKV_ATTR inline void gemv(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
-                           Index end) noexcept {
-  const Index quarter = (end - begin) / 4;
-  for (Index o = begin; o < begin + quarter; ++o) dot_rows<Stored, 4>(weight, n_in, x, y, o, quarter);
-  for (Index o = begin + 4 * quarter; o < end; ++o) dot_rows<Stored, 1>(weight, n_in, x, y, o, 1);
-}
-
-inline constexpr int tokens_at_once = 4;
-
-/// totals[r][t] = the product of a row of weights with that of a token. Weights are loaded once for all of them.
-template <class Stored>
-RWKV_INLINE void dot_tile(const std::byte* const (&rows)[Lanes::few_rows], const Scalar* const (&x)[tokens_at_once],
-                          Index n_in, Scalar (&totals)[Lanes::few_rows][tokens_at_once]) noexcept {
-  Lanes sums[Lanes::few_rows][tokens_at_once];
-  RWKV_UNROLL
-  for (auto& row : sums) {
-    RWKV_UNROLL
-    for (Lanes& sum : row) sum = Lanes::set(0);
-  }
-  Index i = 0;
-  for (; i + Lanes::count <= n_in; i += Lanes::count) {
-    RWKV_UNROLL
-    for (int r = 0; r < Lanes::few_rows; ++r) {
-      const Lanes weights = Stored::load(rows[r] + i * Stored::size);
-      RWKV_UNROLL
-      for (int t = 0; t < tokens_at_once; ++t) sums[r][t] = Lanes::fma(weights, Lanes::load(x[t] + i), sums[r][t]);
-    }
-  }
-  RWKV_UNROLL
-  for (int r = 0; r < Lanes::few_rows; ++r) {
-    Lanes::store_totals(sums[r], totals[r]);
-    if (i == n_in) continue;
-    for (int t = 0; t < tokens_at_once; ++t) {
-      totals[r][t] += dot_rest<Stored>(rows[r] + i * Stored::size, x[t] + i, n_in - i);
-    }
-  }
-}
-
-/// Of single numbers, for a few tokens. Rows that are read again for the next tokens are in the cache then.
-template <class Stored>
-RWKV_ATTR void gemv_few(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
-                        Index begin, Index end) noexcept {
-  constexpr Index n_rows = Lanes::few_rows;
-  const Index share = (end - begin + n_rows - 1) / n_rows;  // streams, as in gemv
-  for (Index row = begin; row < begin + share; ++row) {
-    const std::byte* rows[n_rows];
-    for (Index r = 0; r < n_rows; ++r) {  // beyond the last one: the first again, for nobody
-      rows[r] = weight + (row + r * share < end ? row + r * share : row) * n_in * Stored::size;
-    }
-    for (Index token = 0; token < n_tokens; token += tokens_at_once) {
-      const Scalar* tokens[tokens_at_once];
-      for (Index t = 0; t < tokens_at_once; ++t) tokens[t] = x + (token + t < n_tokens ? token + t : token) * n_in;
-      Scalar totals[n_rows][tokens_at_once];
-      dot_tile<Stored>(rows, tokens, n_in, totals);
-      for (Index t = 0; t < tokens_at_once && token + t < n_tokens; ++t) {
-        for (Index r = 0; r < n_rows && row + r * share < end; ++r) {
-          y[(token + t) * n_out + row + r * share] = totals[r][t];
-        }
-      }
-    }
-  }
+RWKV_ATTR inline void gemv(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
+                           Index begin, Index end) noexcept {
+  if (n_tokens == 1) return gemv_by_tiles<Stored, 4, 1>(weight, n_in, x, n_tokens, y, n_out, begin, end);
+  gemv_by_tiles<Stored, Lanes::few_rows, 4>(weight, n_in, x, n_tokens, y, n_out, begin, end);
 }
 
 /// Rows of weights in any type: `expand` widens `block` numbers from `size` bytes.
@@ -179,45 +153,43 @@ struct StoredRows {
   }
 };
 
-/// As dot_rows, for types that take some work: a piece of each row is widened into the first-level cache.
-template <int n_rows>
-RWKV_INLINE void dot_widened_rows(const StoredRows& rows, const Scalar* x, Scalar* y, Index first,
-                                  Index stride) noexcept {
+/// Of types that take some work: a piece of each row is widened into the first-level cache.
+RWKV_ATTR RWKV_NOINLINE inline void gemv_widened(const StoredRows& rows, const Scalar* x, Index n_tokens, Scalar* y,
+                                                 Index n_out, Index begin, Index end) noexcept {
   constexpr Index piece = 512;
+  constexpr int n_rows = 4;
+  const Index share = (end - begin + n_rows - 1) / n_rows;
   Scalar widened[n_rows][piece];
-  Lanes sums[n_rows];
-  RWKV_UNROLL
-  for (int r = 0; r < n_rows; ++r) sums[r] = Lanes::set(0);
-  for (Index i = 0; i < rows.n_in; i += piece) {
-    const Index n = rows.n_in - i < piece ? rows.n_in - i : piece;
-    for (int r = 0; r < n_rows; ++r) {
-      const std::byte* const from = rows.at(first + r * stride, i);
-      for (const std::byte* ahead = from; ahead < rows.at(first + r * stride, i + n); ahead += 64) {
-        __builtin_prefetch(ahead + prefetch_distance);
-      }
-      rows.expand(from, n, widened[r]);
+  for (Index first = begin; first < begin + share; ++first) {
+    Lanes sums[max_few_rows][n_rows];
+    for (Index t = 0; t < n_tokens; ++t) {
+      for (Lanes& sum : sums[t]) sum = Lanes::set(0);
     }
-    for (Index k = 0; k < n; k += Lanes::count) {
-      const Lanes activations = load(x + i + k, n - k);
-      RWKV_UNROLL
-      for (int r = 0; r < n_rows; ++r) sums[r] = Lanes::fma(load(widened[r] + k, n - k), activations, sums[r]);
+    for (Index i = 0; i < rows.n_in; i += piece) {
+      const Index n = rows.n_in - i < piece ? rows.n_in - i : piece;
+      for (int r = 0; r < n_rows; ++r) rows.expand(rows.at(row_of_tile(first, share, r, end), i), n, widened[r]);
+      for (Index t = 0; t < n_tokens; ++t) {
+        for (Index k = 0; k < n; k += Lanes::count) {
+          const Lanes activations = load(x + t * rows.n_in + i + k, n - k);
+          RWKV_UNROLL
+          for (int r = 0; r < n_rows; ++r) {
+            sums[t][r] = Lanes::fma(load(widened[r] + k, n - k), activations, sums[t][r]);
+          }
+        }
+      }
+    }
+    for (Index t = 0; t < n_tokens; ++t) {
+      Scalar totals[n_rows];
+      Lanes::store_totals(sums[t], totals);
+      for (Index r = 0; r < n_rows && first + r * share < end; ++r) y[t * n_out + first + r * share] = totals[r];
     }
   }
-  RWKV_UNROLL
-  for (int r = 0; r < n_rows; ++r) y[first + r * stride] = sums[r].total();
-}
-
-RWKV_ATTR RWKV_NOINLINE inline void gemv_widened(const StoredRows& rows, const Scalar* x, Scalar* y, Index begin,
-                                                 Index end) noexcept {
-  const Index quarter = (end - begin) / 4;
-  for (Index o = begin; o < begin + quarter; ++o) dot_widened_rows<4>(rows, x, y, o, quarter);
-  for (Index o = begin + 4 * quarter; o < end; ++o) dot_widened_rows<1>(rows, x, y, o, 1);
 }
 
 template <auto expand_function, Index block, Index size>
-RWKV_ATTR void gemv_of_widened(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
-                               Index end) noexcept {
-  gemv_widened({expand_function, block, size, weight, n_in}, x, y, begin, end);
+RWKV_ATTR void gemv_of_widened(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y,
+                               Index n_out, Index begin, Index end) noexcept {
+  gemv_widened({expand_function, block, size, weight, n_in}, x, n_tokens, y, n_out, begin, end);
 }
 
 inline constexpr Index gemm_tokens = 2 * Lanes::count;

@@ -80,13 +80,10 @@ struct KernelTable {
   Index gemm_rows;    ///< outputs of one register tile; work on gemm is split at its multiples
   Index gemm_tokens;  ///< tokens of one register tile, and of one block of packed activations
 
-  /// y[o] = sum over k of weight[o, k] x[k], for rows o in [begin, end). weight is [n_out, n_in] in its dtype.
-  using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Scalar* y, Index begin,
-                        Index end) noexcept;
-  /// The same for a few tokens, 2 to max_few_tokens: y[t, o] = sum over k of weight[o, k] x[t, k].
-  using GemvFew = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
-                           Index begin, Index end) noexcept;
-  static constexpr Index max_few_tokens = 16;
+  /// y[t, o] = sum over k of weight[o, k] x[t, k] for rows o in [begin, end) and 1 to max_few_rows tokens: the weights
+  /// are read once. weight is [n_out, n_in] in its dtype, x [n_tokens, n_in], y [n_tokens, n_out].
+  using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
+                        Index begin, Index end) noexcept;
   /// x [n_tokens, n_in] -> blocks of gemm_tokens tokens: packed[block][k][token], zero-padded. For blocks [begin, end).
   using Pack = void (*)(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin, Index end) noexcept;
   /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens, x packed; y is [n_tokens,
@@ -98,7 +95,6 @@ struct KernelTable {
 
   /// By DType; null for types that hold no weights.
   std::array<Gemv, dtype_infos.size()> gemv{};
-  std::array<GemvFew, dtype_infos.size()> gemv_few{};  ///< null, too, where gemm serves as well
   std::array<Gemm, dtype_infos.size()> gemm{};
   std::array<Expand, dtype_infos.size()> expand{};
   Pack pack;

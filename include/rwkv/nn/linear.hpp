@@ -110,7 +110,7 @@ std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> prod
     if (linear == nullptr) continue;
     const DType dtype = linear->weight().dtype;
     const RoundedRow* rounded = nullptr;
-    Index few_rows = kernels.gemv_few[static_cast<std::size_t>(dtype)] == nullptr ? 1 : kernels.max_few_tokens;
+    Index few_rows = max_few_rows;
     if (workspace.rounds_activations<Scalar>(dtype)) {
       few_rows = kernels.rounded.few_rows;
       for (std::size_t i = 0; i < n; ++i) {  // several products often have the same input
@@ -130,15 +130,13 @@ void multiply_few_rows(const PreparedProduct<Scalar>& product, Index begin, Inde
   const TensorView& weight = product.linear->weight();
   const auto slot = static_cast<std::size_t>(weight.dtype);
   const Index n_in = product.linear->n_in(), n_out = product.linear->n_out(), n_tokens = product.x.n_rows;
-  const Scalar* const x = product.x.data;
   Scalar* const y = product.y.data;
   if constexpr (std::is_same_v<Scalar, float>) {
     if (product.rounded != nullptr) {
       return kernels.rounded.multiply[slot](weight.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
     }
   }
-  if (n_tokens == 1) return kernels.gemv[slot](weight.data, n_in, x, y, begin, end);
-  kernels.gemv_few[slot](weight.data, n_in, x, n_tokens, y, n_out, begin, end);
+  kernels.gemv[slot](weight.data, n_in, product.x.data, n_tokens, y, n_out, begin, end);
 }
 
 /// Those with few rows, in one parallel region.
