@@ -8,6 +8,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
+#include <unordered_set>
 
 #include "command.hpp"
 #include "rwkv/arch/synthetic.hpp"
@@ -142,6 +144,28 @@ DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model
   return result;
 }
 
+/// Counts the inputs of channel mixing's value matrices that are zero.
+struct ZeroCount {
+  std::unordered_set<const std::byte*> matrices;
+  Index n_zeros = 0, n_inputs = 0;
+
+  ZeroCount(const rwkv::Checkpoint& checkpoint, const rwkv::Config& config) {
+    for (const rwkv::TensorSpec& spec : rwkv::tensor_list(config)) {
+      if (spec.role == rwkv::TensorRole::sparse) matrices.insert(checkpoint.at(spec.name).data);
+    }
+  }
+  void count(const rwkv::TensorView& weight, rwkv::MatrixView<const float> x) {
+    if (!matrices.contains(weight.data)) return;
+    n_inputs += x.n_rows * x.n_cols;
+    n_zeros += std::ranges::count(x.span(), 0.0f);
+  }
+  /// Nothing for models without such matrices.
+  [[nodiscard]] std::optional<double> share() const {
+    if (n_inputs == 0) return std::nullopt;
+    return static_cast<double>(n_zeros) / static_cast<double>(n_inputs);
+  }
+};
+
 /// Some token of the vocabulary.
 rwkv::Token token(Index i, const rwkv::Model& weights) {
   return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab);
@@ -191,9 +215,10 @@ void BenchCommand::run() {
   const char* const named = std::getenv("RWKV_MODEL");
   if (model.model.empty() && synthetic.empty() && named != nullptr) model.model = named;
   const double begin = now();
-  const rwkv::Checkpoint checkpoint = make_checkpoint();
+  const rwkv::Checkpoint stored = make_checkpoint();
   const double before_megabytes = private_megabytes();  // synthetic weights are in it, mapped ones never
   const double loading = now();
+  const rwkv::Checkpoint checkpoint = model.arranged(stored);
   const rwkv::Model weights = model.build(checkpoint);
   const double load_seconds = now() - (synthetic.empty() ? begin : loading);
   rwkv::Workspace workspace(model.workspace());
@@ -223,6 +248,12 @@ void BenchCommand::run() {
   const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), prepare_step, step);
   const double extra_megabytes = private_megabytes() - before_megabytes;
 
+  ZeroCount zeros(checkpoint, weights.config());
+  workspace.observe_products([&](const auto& weight, auto x) { zeros.count(weight, x); });
+  prepare_step();
+  step();
+  workspace.observe_products(nullptr);
+
   const double one_stream = measure_bandwidth(1, workspace), four_streams = measure_bandwidth(4, workspace);
   const double gemm_peak = measure_gemm_peak(workspace);
   const double decode_rate = n_generate == 0 ? 0 : 1 / step_seconds;
@@ -248,8 +279,9 @@ void BenchCommand::run() {
       {"prompt_gflops", prompt_flops * 1e-9},
       {"gemm_peak_gflops", gemm_peak * 1e-9},
       {"prompt_gemm_share", prompt_flops / gemm_peak},
-      {"zero_activation_share", nullptr},  // not measured yet
+      {"zero_activation_share", nullptr},
   };
+  if (const std::optional<double> share = zeros.share()) result["zero_activation_share"] = *share;
   if (n_context > 0) compare_contexts(weights, workspace, result);
   if (json) return print(result.dump(2) + "\n");
   for (const auto& [field, value] : result.items()) {

@@ -41,6 +41,7 @@ struct ModelOptions {
   std::string model;  ///< empty: the demo model
   std::string isa;
   bool exact = false;
+  bool sparse = false;
   int n_threads = 0;
   bool verify = true;
   std::optional<double> group_norm_eps;
@@ -48,6 +49,10 @@ struct ModelOptions {
   /// The tokenizer in the file of that name, or else the model's.
   [[nodiscard]] rwkv::Tokenizer tokenizer(rwkv::Index n_vocab, const std::string& path) const;
 
+  /// The checkpoint as the options want it in memory.
+  [[nodiscard]] rwkv::Checkpoint arranged(const rwkv::Checkpoint& checkpoint) const {
+    return sparse ? rwkv::sparse_channel_mix(checkpoint) : checkpoint;
+  }
   /// The model in a checkpoint, with the options that its tensors do not tell.
   template <class Scalar = float>
   [[nodiscard]] rwkv::BasicModel<Scalar> build(const rwkv::Checkpoint& checkpoint) const {
@@ -64,7 +69,7 @@ struct ModelOptions {
   }
   template <class Scalar = float>
   [[nodiscard]] rwkv::BasicModel<Scalar> load() const {
-    return build<Scalar>(open_checkpoint(model, verify));
+    return build<Scalar>(arranged(open_checkpoint(model, verify)));
   }
 
   [[nodiscard]] rwkv::WorkspaceOptions workspace() const {
@@ -102,6 +107,10 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       .add_option("--isa", options.isa, "Instruction set: scalar, avx2, avx512, avx512-vnni; default: the best here")
       ->envname("RWKV_ISA");
   command.add_flag("--exact", options.exact, "With quantised weights: do not round activations to 8 bits, slower");
+  command.add_flag(
+      "--sparse", options.sparse,
+      "Copy the value matrices of channel mixing (f32, f16, bf16) so that a token reads of them only what it "
+      "needs: more memory, less time");
   add_no_verify(command, options.verify);
   command
       .add_option("--group-norm-eps", options.group_norm_eps,

@@ -4,6 +4,7 @@
 // core/eigen.hpp, which shows weights and activations to Eigen.
 #pragma once
 
+#include "rwkv/arch/sparse.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"

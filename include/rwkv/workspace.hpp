@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/matrix.hpp"
+#include "rwkv/core/tensor.hpp"
 #include "rwkv/core/thread_pool.hpp"
 #include "rwkv/kernels/kernels.hpp"
 
@@ -21,10 +24,14 @@ struct WorkspaceOptions {
   int n_threads = 0;            ///< 0: one for each processor this process may use
   std::optional<Isa> isa = {};  ///< the fastest this processor has
   /// Products with weights in blocks (q8_0, q4_k and the like) see activations rounded to 8 bits, in each 32 of them to
-  /// multiples of 1/127 of the largest: products of integers are faster. What that changes is of the size of what q8_0 weights change. It is done alike in steps, sequences and batches.
+  /// multiples of 1/127 of the largest: products of integers are faster. What that changes is of the size of what q8_0
+  /// weights change. It is done alike in steps, sequences and batches.
   /// Weights of single numbers (f32, f16, bf16) and computations in double never see rounded activations.
   bool rounded_activations = true;
 };
+
+/// Is told of a product in float before it is computed: the stored weights, and the rows x [T, n_in] they meet.
+using ProductObserver = std::function<void(const TensorView& weight, MatrixView<const float> x)>;
 
 /// Threads, kernels and scratch memory. One for each thread that computes; it may serve any number of models and
 /// states.
@@ -49,6 +56,10 @@ public:
   [[nodiscard]] bool rounds_activations(DType weight) const noexcept {
     return rounded_activations_ && kernels<Scalar>().rounded.multiply[static_cast<std::size_t>(weight)] != nullptr;
   }
+
+  /// For statistics of activations; an empty function ends it.
+  void observe_products(ProductObserver observer) { product_observer_ = std::move(observer); }
+  [[nodiscard]] const ProductObserver& product_observer() const noexcept { return product_observer_; }
 
   template <class Scalar>
   [[nodiscard]] const KernelTable<Scalar>& kernels() const noexcept {
@@ -130,6 +141,7 @@ private:
   ThreadPool threads_;
   KernelTable<float> kernels_;
   bool rounded_activations_;
+  ProductObserver product_observer_;
   std::vector<Buffer<std::byte>> chunks_;
   Buffer<std::byte> results_;
   Index used_ = 0;

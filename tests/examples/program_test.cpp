@@ -425,6 +425,10 @@ TEST_CASE("bench: one JSON object with the fields of the interface") {
   }
   CHECK(json["threads"] == 2);
   CHECK(json["decode_tokens_per_second"] > 0);
+  CHECK(json["zero_activation_share"] > 0.2);  // random weights: half of them
+  CHECK(json["zero_activation_share"] < 0.8);
+  const auto sparse = nlohmann::json::parse(program("bench --json --sparse --gen 2 -m " + model.path()).out);
+  CHECK(sparse["zero_activation_share"] > 0.2);
 }
 
 TEST_CASE("without arguments the program tells a story, wherever it is run") {

@@ -5,9 +5,14 @@
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "support/support.hpp"
+#include "support/weights.hpp"
 
 using namespace rwkv;
+using rwkv_test::append;
+using rwkv_test::random_blocks;
 using rwkv_test::random_values;
+using rwkv_test::Stored;
+using rwkv_test::stored;
 
 namespace {
 
@@ -17,53 +22,6 @@ std::vector<KernelTable<float>> available_tables() {
     if (is_available(isa)) tables.push_back(kernel_table<float>(isa));
   }
   return tables;
-}
-
-/// `values` rounded to the type, as bytes that start at an odd address.
-struct Stored {
-  DType dtype;
-  std::vector<std::byte> bytes;
-  [[nodiscard]] const std::byte* data() const { return bytes.data() + 1; }
-  [[nodiscard]] double at(Index i) const { return read_element<double>(dtype, data(), i); }
-};
-
-template <class Number>
-void append(std::vector<std::byte>& bytes, Number number) {
-  const auto* const from = reinterpret_cast<const std::byte*>(&number);
-  bytes.insert(bytes.end(), from, from + sizeof(number));
-}
-
-Stored stored(DType dtype, const std::vector<float>& values) {
-  Stored result{dtype, std::vector<std::byte>(1)};
-  for (const float value : values) {
-    switch (dtype) {
-      case DType::f16: append(result.bytes, f32_to_f16(value)); break;
-      case DType::bf16: append(result.bytes, f32_to_bf16(value)); break;
-      case DType::f64: append(result.bytes, static_cast<double>(value) * (1 + 1e-12)); break;
-      default: append(result.bytes, value);
-    }
-  }
-  return result;
-}
-
-/// Blocks of random bits, with scales and minima of reasonable size.
-Stored random_blocks(DType dtype, Index n, std::uint64_t seed) {
-  const DTypeInfo& type = info(dtype);
-  Stored result{dtype,
-                std::vector<std::byte>(static_cast<std::size_t>(1 + n / type.block_elements * type.block_bytes))};
-  Random random(seed);
-  for (std::byte& byte : result.bytes) byte = static_cast<std::byte>(random.next() >> 56);
-  for (Index block = 0; block < n / type.block_elements; ++block) {
-    const auto set_f16 = [&](Index at) {
-      const std::uint16_t bits = f32_to_f16(static_cast<float>(random.normal()));
-      std::memcpy(result.bytes.data() + 1 + block * type.block_bytes + at, &bits, sizeof(bits));
-    };
-    const bool has_minimum =
-        dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q4_k || dtype == DType::q5_k;
-    set_f16(dtype == DType::q6_k ? 208 : 0);
-    if (has_minimum) set_f16(2);
-  }
-  return result;
 }
 
 std::vector<DType> weight_dtypes() {
@@ -131,8 +89,7 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
         const Index n_out = n_in % 19 + 1;
         const Index n_tokens = n_in % 70 + 1;
         const auto x = random_values<float>(n_tokens * n_in, static_cast<std::uint64_t>(n_in));
-        const Stored weight =
-            block == 1 ? stored(dtype, random_values<float>(n_out * n_in, 99)) : random_blocks(dtype, n_out * n_in, 99);
+        const Stored weight = rwkv_test::random_stored(dtype, n_out * n_in, 99);
         std::vector<float> one(static_cast<std::size_t>(n_out), NAN);
         std::vector<float> all(static_cast<std::size_t>(n_out * n_tokens), NAN);
         std::vector<float> packed(static_cast<std::size_t>((n_tokens + table.gemm_tokens) * n_in));

@@ -3,6 +3,7 @@
 
 #include "rwkv/core/eigen.hpp"
 #include "support/support.hpp"
+#include "support/weights.hpp"
 
 using namespace rwkv;
 using rwkv_test::random_values;
@@ -32,7 +33,8 @@ TEST_CASE("y = x W^T, as Eigen has it, for one token and for many") {
     auto x = random_values<double>(n_tokens * n_in, 2);
     std::vector<double> y(static_cast<std::size_t>(n_tokens * n_out));
     linear.apply<double>(view(x, n_tokens), view(y, n_tokens), workspace);
-    const RowMatrix<double> expected = map_matrix(view(x, n_tokens)) * map_matrix<double>(linear.weight()).transpose();
+    const RowMatrix<double> expected =
+        map_matrix(view(x, n_tokens)) * map_matrix<double>(linear.weight().tensor).transpose();
     CHECK((map_matrix(view(y, n_tokens)) - expected).cwiseAbs().maxCoeff() < 1e-12);  // 70 products of size 1
   }
 }
@@ -53,6 +55,100 @@ TEST_CASE("float is within the rounding of its sums of double") {
     // n_in + 3 roundings (one of the weight) of half a unit of sum |x w|, which is about 0.64 n_in here: below n_in.
     CHECK(rwkv_test::max_abs_difference(y_float, y) < static_cast<double>((n_in + 3) * n_in) * 0x1p-24);
   }
+}
+
+TEST_CASE("y = x W by input is the same product, for every type, number of rows, threads and columns") {
+  struct Case {
+    DType dtype;
+    Index n_in, n_out, first_output;  // of 2 * n_out columns
+  };
+  const Case cases[]{{DType::f64, 70, 51, 0},  {DType::f32, 300, 40, 0},  {DType::f32, 600, 37, 37},
+                     {DType::f16, 257, 96, 5}, {DType::bf16, 5, 1100, 0}, {DType::q8_0, 300, 64, 32},
+                     {DType::q4_k, 40, 256, 0}};
+  for (const auto& [dtype, n_in, n_out, first_output] : cases) {
+    CAPTURE(name(dtype));
+    CAPTURE(n_in);
+    const rwkv_test::Stored stored = rwkv_test::random_stored(dtype, n_in * 2 * n_out, 11);
+    const TensorView wide = stored.view({n_in, 2 * n_out});
+    const RowMatrix<double> all = map_matrix(MatrixView<const double>{read_all<double>(wide).data(), n_in, 2 * n_out});
+    const RowMatrix<double> columns = all.middleCols(first_output, n_out);
+    const Linear linear = Linear::by_input(wide, first_output, n_out);
+    CHECK(linear.n_in() == n_in);
+    CHECK(linear.n_out() == n_out);
+    for (const Index n_tokens : {1, 3, 16, 17, 50}) {
+      CAPTURE(n_tokens);
+      auto x = random_values<double>(n_tokens * n_in, 12);
+      std::vector<float> x_float(x.begin(), x.end());
+      x.assign(x_float.begin(), x_float.end());
+      const RowMatrix<double> expected = map_matrix(view(x, n_tokens)) * columns;
+      const RowMatrix<double> magnitude = map_matrix(view(x, n_tokens)).cwiseAbs() * columns.cwiseAbs();
+      Workspace one({1});
+      std::vector<double> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
+      linear.apply<double>(view(x, n_tokens), view(y, n_tokens), one);
+      // read_all() rounds the values of blocks to floats, products of doubles do not.
+      const double in_double = info(dtype).block_elements > 1 ? 0x1p-23 : 1e-14;
+      CHECK(((map_matrix(view(y, n_tokens)) - expected).array() / magnitude.array()).abs().maxCoeff() < in_double);
+      for (const Isa isa : all_isas) {
+        if (!is_available(isa)) continue;
+        std::vector<float> before;
+        for (const int n_threads : {1, 3}) {
+          Workspace workspace({n_threads, isa});
+          std::vector<float> y_float(y.size(), NAN);
+          linear.apply<float>(view(x_float, n_tokens), view(y_float, n_tokens), workspace);
+          if (n_threads > 1) CHECK(y_float == before);
+          before = y_float;
+          const RowMatrix<double> difference = map_matrix(view(y_float, n_tokens)).cast<double>() - expected;
+          // n_in + 3 roundings (one of a weight in f64, one of the sums of tasks) of half a unit
+          const double bound = static_cast<double>(n_in + 3) * 0x1p-24;
+          CHECK((difference.array() / magnitude.array()).abs().maxCoeff() < bound);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("by input, weights of inputs that are zero are not read") {
+  const Index n_in = 600, n_out = 100;
+  auto weights = random_values<float>(n_in * n_out, 13);
+  for (const Index n_tokens : {1, 4}) {
+    auto x = random_values<float>(n_tokens * n_in, 14);
+    for (Index k = 0; k < n_in; ++k) {
+      if (k % 3 == 0) continue;
+      for (Index t = 0; t < n_tokens; ++t) x[static_cast<std::size_t>(t * n_in + k)] = 0;
+      for (Index o = 0; o < n_out; ++o) weights[static_cast<std::size_t>(k * n_out + o)] = NAN;
+    }
+    const Linear linear = Linear::by_input(make_tensor({n_in, n_out}, weights));
+    Workspace workspace({2});
+    std::vector<float> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
+    linear.apply<float>(view(x, n_tokens), view(y, n_tokens), workspace);
+    CHECK(std::ranges::all_of(y, [](float value) { return std::isfinite(value); }));
+  }
+}
+
+TEST_CASE("an observer is told of each product: the stored weights and their inputs") {
+  const Linear linear = Linear::by_input(make_tensor({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6}));
+  std::vector<float> x{7, 8}, y(3), seen;
+  Workspace workspace({1});
+  workspace.observe_products([&](const TensorView& weight, MatrixView<const float> rows) {
+    CHECK(weight.data == linear.weight().tensor.data);
+    seen.assign(rows.span().begin(), rows.span().end());
+  });
+  linear.apply<float>(view(x, 1), view(y, 1), workspace);
+  CHECK(seen == x);
+  CHECK(y == std::vector<float>{39, 54, 69});
+  workspace.observe_products(nullptr);
+  seen.clear();
+  linear.apply<float>(view(x, 1), view(y, 1), workspace);
+  CHECK(seen.empty());
+}
+
+TEST_CASE("columns that a matrix does not have are refused") {
+  const rwkv_test::Stored stored = rwkv_test::random_stored(DType::q8_0, 4 * 64, 1);
+  const TensorView weight = stored.view({4, 64});
+  CHECK_THROWS_WITH_AS(static_cast<void>(Linear::by_input(weight, 64, 32)),
+                       "linear layer: expected columns of q8_0 [4, 64], found 32 from column 64", ArgumentError);
+  CHECK_THROWS_AS(static_cast<void>(Linear::by_input(weight, 16, 32)), ArgumentError);
+  CHECK_THROWS_AS(static_cast<void>(Linear::by_input(weight, -32, 32)), ArgumentError);
 }
 
 TEST_CASE("with weights in blocks, rounded activations are the same for any number of rows and threads") {

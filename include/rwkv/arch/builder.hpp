@@ -20,9 +20,10 @@ RWKV_NAMESPACE_BEGIN
 
 enum class TensorRole {
   vector,
-  matrix,      ///< [n_out, n_in]
-  transposed,  ///< [n_in, n_out], or a stack of such
-  embedding    ///< [n_vocab, n], of which a token reads a row
+  matrix,    ///< [n_out, n_in]
+  sparse,    ///< [n_out, n_in], whose inputs are often zero; may be stored by input, see arch/sparse.hpp
+  by_input,  ///< [n_in, n_out], or a stack of such
+  embedding  ///< [n_vocab, n], of which a token reads a row
 };
 
 /// A tensor that a model needs.
@@ -98,6 +99,17 @@ public:
     return Linear(stored_matrix(name, {n_out, n_in}, TensorRole::matrix));
   }
 
+  /// A weight matrix [n_out, n_in], in place, whose inputs are often zero. The file may hold it by input, [n_in,
+  /// n_out].
+  [[nodiscard]] Linear sparse_matrix(std::string_view name, Index n_out, Index n_in) const {
+    const Shape shape{n_out, n_in}, by_input{n_in, n_out};
+    const TensorView* const tensor = ask(name, shape, TensorRole::sparse);
+    if (tensor == nullptr) return Linear(TensorView{DType::f32, shape, nullptr, nullptr});
+    if (tensor->shape == shape) return Linear(*tensor);
+    if (tensor->shape == by_input) return Linear::by_input(*tensor);
+    wrong_shape(name, shape, *tensor);
+  }
+
   /// A weight matrix with a bias: `name`.weight and `name`.bias.
   [[nodiscard]] Linear biased(std::string_view name, Index n_out, Index n_in) const {
     const Builder part = at(std::string(name) + ".");
@@ -108,24 +120,31 @@ public:
     return Linear(std::move(weight), *bias);
   }
 
-  /// A weight matrix that files hold as [n_in, n_out]. It is copied, in the type it is stored in: products read rows.
-  [[nodiscard]] Linear transposed(std::string_view name, Index n_in, Index n_out) const {
-    return Linear(rwkv::transposed(stored_matrix(name, {n_in, n_out}, TensorRole::transposed)));
+  /// A weight matrix that files hold as [n_in, n_out], in place.
+  [[nodiscard]] Linear by_input(std::string_view name, Index n_in, Index n_out) const {
+    return Linear::by_input(stored_matrix(name, {n_in, n_out}, TensorRole::by_input));
   }
 
-  /// n_slices weight matrices that files hold as [n_slices, n_in, n_out], copied likewise.
-  [[nodiscard]] std::vector<Linear> transposed_slices(std::string_view name, Index n_slices, Index n_in,
-                                                      Index n_out) const {
-    const TensorView stored = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::transposed);
-    return slices(rwkv::transposed(stored), n_slices);
+  /// n_slices weight matrices that files hold as [n_slices, n_in, n_out], in place.
+  [[nodiscard]] std::vector<Linear> slices_by_input(std::string_view name, Index n_slices, Index n_in,
+                                                    Index n_out) const {
+    const TensorView stack = stored_matrix(name, {n_slices, n_in, n_out}, TensorRole::by_input);
+    const Index n_bytes = stack.data == nullptr ? 0 : stack.n_bytes() / n_slices;
+    std::vector<Linear> slices;
+    for (Index i = 0; i < n_slices; ++i) {
+      slices.push_back(Linear::by_input({stack.dtype, {n_in, n_out}, stack.data + i * n_bytes, stack.owner}));
+    }
+    return slices;
   }
 
   /// The columns of a weight matrix that files hold as [n_in, n_slices * n_out], each slice of n_out a matrix of its
-  /// own, copied likewise.
-  [[nodiscard]] std::vector<Linear> transposed_columns(std::string_view name, Index n_in, Index n_slices,
-                                                       Index n_out) const {
-    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::transposed);
-    return slices(rwkv::transposed(stored), n_slices);
+  /// own, in place.
+  [[nodiscard]] std::vector<Linear> columns_by_input(std::string_view name, Index n_in, Index n_slices,
+                                                     Index n_out) const {
+    const TensorView stored = stored_matrix(name, {n_in, n_slices * n_out}, TensorRole::by_input);
+    std::vector<Linear> slices;
+    for (Index i = 0; i < n_slices; ++i) slices.push_back(Linear::by_input(stored, i * n_out, n_out));
+    return slices;
   }
 
   /// A table [n_vocab, n] with a row for each token, in place.
@@ -178,18 +197,6 @@ public:
   }
 
 private:
-  [[nodiscard]] static std::vector<Linear> slices(const TensorView& stacked, Index n_slices) {
-    std::vector<Linear> parts;
-    const Index n_axes = stacked.shape.rank();
-    const Index n_in = stacked.shape[n_axes - 1];
-    const Shape shape{stacked.n_elements() / (n_slices * n_in), n_in};
-    const Index n_bytes = stacked.data == nullptr ? 0 : stacked.n_bytes() / n_slices;
-    for (Index i = 0; i < n_slices; ++i) {
-      parts.emplace_back(TensorView{stacked.dtype, shape, stacked.data + i * n_bytes, stacked.owner});
-    }
-    return parts;
-  }
-
   const TensorView* ask(std::string_view name, const Shape& shape, TensorRole role) const {
     const std::string full = prefix_ + std::string(name);
     // RWKV-2 asks for its time_mix once for each product, in a row.

@@ -131,7 +131,7 @@ struct InitialPlace {
     return random_orthogonal(rows, cols, 1e-4 * std::sqrt(static_cast<double>(std::max(rows, cols))), random);
   }
   if (rest == "head.weight") return random_orthogonal(rows, cols, 0.5 * (is_v4 ? std::sqrt(ratio) : taller), random);
-  if (spec.role == TensorRole::transposed) {
+  if (spec.role == TensorRole::by_input) {
     if (rest.starts_with("att.gate_w")) return random_uniform(rows, cols, 0.01, random);
     if (rest.ends_with("1")) return RowMatrix<float>::Zero(rows, cols);
     if (config.generation >= Generation::v7) return random_orthogonal(rows, cols, 0.1 * taller, random);

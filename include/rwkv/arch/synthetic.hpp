@@ -84,7 +84,7 @@ inline void random_blocks(DType dtype, float limit, Random& random, std::span<st
 
 /// A model of real shapes for timing: vectors as in init(), matrices uniform in +-sqrt(3 / n_in) (so that activations
 /// keep their size), stored in `dtype`: f32, f16, bf16 or one of blocks. With blocks, matrices that files hold
-/// transposed are bf16. Made in memory, fast; its text is noise.
+/// by input are bf16. Made in memory, fast; its text is noise.
 /// Throws ArgumentError for other dtypes, and for matrices whose rows are not whole blocks.
 [[nodiscard]] inline Checkpoint synthetic(const Config& config, DType dtype, std::uint64_t seed) {
   if (!info(dtype).is_real || dtype == DType::f64) {
@@ -99,9 +99,9 @@ inline void random_blocks(DType dtype, float limit, Random& random, std::span<st
       checkpoint.add(spec.name, make_tensor(spec.shape, detail::initial_vector(spec, config)));
       continue;
     }
-    const bool is_transposed = spec.role == TensorRole::transposed;
-    const Index n_in = spec.shape[spec.shape.rank() - (is_transposed ? 2 : 1)];
-    const DType type = is_transposed && has_blocks ? DType::bf16 : dtype;
+    const bool is_by_input = spec.role == TensorRole::by_input;
+    const Index n_in = spec.shape[spec.shape.rank() - (is_by_input ? 2 : 1)];
+    const DType type = is_by_input && has_blocks ? DType::bf16 : dtype;
     const auto n_bytes = checked_n_bytes(type, spec.shape);
     if (!n_bytes) {
       throw ArgumentError({.item = tensor_item(spec.name),

@@ -108,7 +108,7 @@ public:
         mix_r_(build.token_mix<Scalar>("r")),
         key_(build.matrix("key.weight", build.config().n_ffn, build.config().n_embd)),
         receptance_(build.matrix("receptance.weight", build.config().n_embd, build.config().n_embd)),
-        value_(build.matrix("value.weight", build.config().n_embd, build.config().n_ffn)),
+        value_(build.sparse_matrix("value.weight", build.config().n_embd, build.config().n_ffn)),
         xx_(build.state("xx", {build.config().n_embd})) {}
 
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.

@@ -52,11 +52,11 @@ public:
       : variant_(variant(build.config().generation)),
         n_head_(build.config().n_head),
         mix_x_(build.vector<Scalar>("time_maa_x", {1, 1, build.config().n_embd})),
-        mix_down_(build.transposed_columns(variant_.down, build.config().n_embd, n_mixes(), low_rank(build).mix)),
-        mix_up_(build.transposed_slices(variant_.up, n_mixes(), low_rank(build).mix, build.config().n_embd)),
+        mix_down_(build.columns_by_input(variant_.down, build.config().n_embd, n_mixes(), low_rank(build).mix)),
+        mix_up_(build.slices_by_input(variant_.up, n_mixes(), low_rank(build).mix, build.config().n_embd)),
         decay_(build.vector<Scalar>("time_decay", {1, 1, build.config().n_att})),
-        decay_down_(build.transposed("time_decay_w1", build.config().n_embd, low_rank(build).decay)),
-        decay_up_(build.transposed("time_decay_w2", low_rank(build).decay, build.config().n_att)),
+        decay_down_(build.by_input("time_decay_w1", build.config().n_embd, low_rank(build).decay)),
+        decay_up_(build.by_input("time_decay_w2", low_rank(build).decay, build.config().n_att)),
         u_(build.vector<Scalar>("time_faaaa", {n_head_, build.config().head_size})),
         receptance_(build.matrix("receptance.weight", build.config().n_att, build.config().n_embd)),
         key_(build.matrix("key.weight", build.config().n_att, build.config().n_embd)),
@@ -71,8 +71,8 @@ public:
     }
     if (!variant_.has_gate) return;
     if (const Index n_gate = low_rank(build).gate; n_gate > 0) {
-      gate_ = build.transposed("gate_w1", build.config().n_embd, n_gate);
-      gate_up_ = build.transposed("gate_w2", n_gate, build.config().n_att);
+      gate_ = build.by_input("gate_w1", build.config().n_embd, n_gate);
+      gate_up_ = build.by_input("gate_w2", n_gate, build.config().n_att);
     } else {
       gate_ = build.matrix("gate.weight", build.config().n_att, build.config().n_embd);
     }

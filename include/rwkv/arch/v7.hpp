@@ -21,8 +21,8 @@ namespace v7 {
 struct LowRankPair {
   /// Takes the tensors `name`1 [n_embd, width] and `name`2 [width, n_att].
   LowRankPair(const Builder& build, const std::string& name, Index width)
-      : down(build.transposed(name + "1", build.config().n_embd, width)),
-        up(build.transposed(name + "2", width, build.config().n_att)) {}
+      : down(build.by_input(name + "1", build.config().n_embd, width)),
+        up(build.by_input(name + "2", width, build.config().n_att)) {}
 
   Linear down, up;
 };
@@ -180,7 +180,7 @@ public:
   explicit ChannelMix(const Builder& build)
       : mix_k_(build.token_mix<Scalar>("k")),
         key_(build.matrix("key.weight", build.config().n_ffn, build.config().n_embd)),
-        value_(build.matrix("value.weight", build.config().n_embd, build.config().n_ffn)),
+        value_(build.sparse_matrix("value.weight", build.config().n_embd, build.config().n_ffn)),
         xx_(build.state("xx", {build.config().n_embd})) {}
 
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.

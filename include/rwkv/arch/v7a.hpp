@@ -57,8 +57,8 @@ public:
   explicit ChannelMix(const Builder& build)
       : mix_(build),
         matrices_(build, "s_emb", build.config().low_rank.embed * build.config().low_rank.embed),
-        down_(build.transposed("s1", build.config().n_embd, build.config().low_rank.embed)),
-        up_(build.transposed("s2", build.config().low_rank.embed, build.config().n_ffn)),
+        down_(build.by_input("s1", build.config().n_embd, build.config().low_rank.embed)),
+        up_(build.by_input("s2", build.config().low_rank.embed, build.config().n_ffn)),
         s0_(build.vector<Scalar>("s0", {1, 1, build.config().n_ffn})) {}
 
   /// x and y are [T, C] and must not overlap; the States of the batch are updated.

@@ -32,8 +32,8 @@ public:
   /// Takes the tensors k1, k2, k_emb.weight, k_emb_x.weight, x_k, lnk for the name "k", of width n.
   Recalled(const Builder& build, const std::string& name, Index n)
       : is_value_(name == "v"),
-        down_(build.transposed(name + "1", build.config().n_embd, build.config().low_rank.kept)),
-        up_(build.transposed(name + "2", build.config().low_rank.kept, n)),
+        down_(build.by_input(name + "1", build.config().n_embd, build.config().low_rank.kept)),
+        up_(build.by_input(name + "2", build.config().low_rank.kept, n)),
         by_token_(build, name + "_emb", n),
         mix_(build.token_mix<Scalar>(name, n)),
         norm_(build.layer_norm<Scalar>("ln" + name, n)),

@@ -9,8 +9,10 @@
 
 #include "rwkv/kernels/stored.inl.hpp"
 
-#include "rwkv/kernels/elementwise.inl.hpp"
 #include "rwkv/kernels/matmul.inl.hpp"
+
+#include "rwkv/kernels/by_input.inl.hpp"
+#include "rwkv/kernels/elementwise.inl.hpp"
 #include "rwkv/kernels/small_matmul.inl.hpp"
 #include "rwkv/kernels/wkv4.inl.hpp"
 #include "rwkv/kernels/wkv5.inl.hpp"
@@ -24,8 +26,10 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   const auto slot = static_cast<std::size_t>(dtype);
   if constexpr (Stored::size <= sizeof(Scalar)) {
     table.gemv[slot] = gemv<Stored>;
+    table.gemv_by_input[slot] = gemv_by_input<Stored>;
   } else {
     table.gemv[slot] = gemv_of_widened<expand<Stored>, 1, Stored::size>;
+    table.gemv_by_input[slot] = gemv_by_input<Widened>;
   }
   table.gemm[slot] = gemm<expand<Stored>, 1, Stored::size>;
   table.expand[slot] = expand<Stored>;
@@ -36,6 +40,7 @@ void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>)
   ((table.gemv[static_cast<std::size_t>(Packed::dtype)] =
         gemv_of_widened<expand_packed<Packed>, Packed::block, Packed::size>),
    ...);
+  ((table.gemv_by_input[static_cast<std::size_t>(Packed::dtype)] = gemv_by_input<Widened>), ...);
   ((table.gemm[static_cast<std::size_t>(Packed::dtype)] = gemm<expand_packed<Packed>, Packed::block, Packed::size>),
    ...);
   ((table.expand[static_cast<std::size_t>(Packed::dtype)] = expand_packed<Packed>), ...);
@@ -55,6 +60,7 @@ void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>)
     table.rounded = unpacking::rounded_products(unpacking::AllPacked{});
   }
   table.pack = pack;
+  table.gemm_by_input = gemm_by_input;
   table.layer_norm = layer_norm;
   table.mix = mix;
   table.add = add;

@@ -74,6 +74,26 @@ struct Wkv7Call {
   return head_size * head_size + (6 * head_size + 4 * chunk_length) * chunk_length + head_size;
 }
 
+/// Weights [n_in, n_out] stored by input, a row for each, or some columns of such.
+template <class Scalar>
+struct WeightByInput {
+  const std::byte* data;  ///< of the first column, where a block begins
+  Index n_in;
+  Index row_bytes;  ///< from row to row
+  Index block_elements, block_bytes;
+  void (*expand)(const std::byte* stored, Index n, Scalar* y) noexcept;  ///< as KernelTable::expand
+
+  [[nodiscard]] const std::byte* at(Index input, Index output) const noexcept {
+    return data + input * row_bytes + output / block_elements * block_bytes;
+  }
+  /// Work on gemm_by_input is split at multiples of so many outputs: whole blocks, whole register tiles.
+  [[nodiscard]] Index columns_of_task() const noexcept { return block_elements > 32 ? block_elements : 32; }
+};
+inline constexpr Index max_columns_of_task = 256;
+
+/// As many inputs at most are added up by one call of gemv_by_input.
+inline constexpr Index inputs_of_task = 256;
+
 template <class Scalar>
 struct KernelTable {
   Isa isa;
@@ -98,6 +118,19 @@ struct KernelTable {
   std::array<Gemm, dtype_infos.size()> gemm{};
   std::array<Expand, dtype_infos.size()> expand{};
   Pack pack;
+
+  /// y[t, o] = sum over k in [first_input, last_input), inputs_of_task at most, of x[t, k] weight[k, o], for o in
+  /// [begin, end), which begins and ends with blocks, and 1 to max_few_rows tokens. Rows of inputs that are zero for
+  /// all tokens are not read. x is [n_tokens, n_in], y [n_tokens, n_out].
+  using GemvByInput = void (*)(const WeightByInput<Scalar>& weight, Index first_input, Index last_input,
+                               const Scalar* x, Index n_tokens, Scalar* y, Index n_out, Index begin,
+                               Index end) noexcept;
+  std::array<GemvByInput, dtype_infos.size()> gemv_by_input{};  ///< by DType
+  /// The same over all inputs and more than max_few_rows tokens. begin is a multiple of columns_of_task(). scratch is
+  /// [columns_of_task(), n_in], one for each thread.
+  void (*gemm_by_input)(const WeightByInput<Scalar>& weight, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
+                        Index begin, Index end, Scalar* scratch) noexcept;
+
   RoundedProducts rounded;  ///< of float only
 
   /// y = (x - mean) / sqrt(variance + eps) * weight + bias, over n values; y may be x.

@@ -10,21 +10,20 @@
 
 #include "rwkv/core/matrix.hpp"
 #include "rwkv/core/tensor.hpp"
+#include "rwkv/nn/products.hpp"
 #include "rwkv/workspace.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
-/// y = x W^T (+ b): a weight matrix W [n_out, n_in] that is read where it lies, in the type it is stored in.
+/// y = x W^T (+ b), or y = x W: a matrix of weights that is read where it lies, in the type it is stored in.
 class Linear {
 public:
   Linear() = default;
-  /// Throws ArgumentError unless the weight has two dimensions and real numbers.
-  explicit Linear(TensorView weight) : weight_(std::move(weight)) {
-    if (weight_.shape.rank() != 2 || !info(weight_.dtype).is_real) {
-      throw ArgumentError({.item = "linear layer",
-                           .expected = "a matrix of real numbers",
-                           .found = std::string(name(weight_.dtype)) + " " + to_string(weight_.shape)});
-    }
+  /// For W [n_out, n_in]: y = x W^T. Throws ArgumentError unless the weight has two dimensions and real numbers.
+  explicit Linear(TensorView weight) {
+    check(weight);
+    const Index n_out = weight.shape[0], n_in = weight.shape[1];
+    weight_ = {std::move(weight), false, 0, n_in, n_out};
   }
 
   /// With a bias of n_out real numbers. Throws ArgumentError if it is anything else.
@@ -36,18 +35,48 @@ public:
                          .found = std::string(name(bias_.dtype)) + " " + to_string(bias_.shape)});
   }
 
-  [[nodiscard]] const TensorView& weight() const noexcept { return weight_; }
+  /// For W [n_in, n_out]: y = x W. With few rows x, weights of inputs that are zero in all of them are not read.
+  /// Throws ArgumentError as above.
+  [[nodiscard]] static Linear by_input(TensorView weight) {
+    check(weight);
+    const Index n_out = weight.shape[1];
+    return by_input(std::move(weight), 0, n_out);
+  }
+  /// The same for n_out columns of W from first_output on.
+  /// Throws ArgumentError, besides, unless these are columns of W, and begin with a block where it is stored in blocks.
+  [[nodiscard]] static Linear by_input(TensorView weight, Index first_output, Index n_out) {
+    check(weight);
+    const Index n_in = weight.shape[0], n_columns = weight.shape[1];
+    const bool is_inside = first_output >= 0 && n_out >= 0 && first_output <= n_columns - n_out;
+    if (!is_inside || first_output % info(weight.dtype).block_elements != 0) {
+      throw ArgumentError({.item = "linear layer",
+                           .expected = "columns of " + std::string(name(weight.dtype)) + " " + to_string(weight.shape),
+                           .found = std::to_string(n_out) + " from column " + std::to_string(first_output)});
+    }
+    Linear linear;
+    linear.weight_ = {std::move(weight), true, first_output, n_in, n_out};
+    return linear;
+  }
+
+  [[nodiscard]] const StoredMatrix& weight() const noexcept { return weight_; }
   /// Without data if there is none.
   [[nodiscard]] const TensorView& bias() const noexcept { return bias_; }
-  [[nodiscard]] Index n_in() const noexcept { return weight_.shape[1]; }
-  [[nodiscard]] Index n_out() const noexcept { return weight_.shape[0]; }
+  [[nodiscard]] Index n_in() const noexcept { return weight_.n_in; }
+  [[nodiscard]] Index n_out() const noexcept { return weight_.n_out; }
 
   /// x is [T, n_in], y is [T, n_out]; y must not overlap x. Throws ArgumentError if a size does not fit.
   template <class Scalar>
   void apply(MatrixView<const Scalar> x, MatrixView<Scalar> y, Workspace& workspace) const;
 
 private:
-  TensorView weight_;
+  static void check(const TensorView& weight) {
+    if (weight.shape.rank() == 2 && info(weight.dtype).is_real) return;
+    throw ArgumentError({.item = "linear layer",
+                         .expected = "a matrix of real numbers",
+                         .found = std::string(name(weight.dtype)) + " " + to_string(weight.shape)});
+  }
+
+  StoredMatrix weight_;
   TensorView bias_;
 };
 
@@ -60,164 +89,6 @@ struct Product {
 };
 
 namespace detail {
-
-/// A product and its activations rounded, row by row, if it is to see them so.
-template <class Scalar>
-struct PreparedProduct {
-  const Linear* linear;
-  MatrixView<const Scalar> x;
-  MatrixView<Scalar> y;
-  const RoundedRow* rounded;
-  Index few_rows;  ///< up to so many rows are multiplied by one reading of the weights, without packing
-
-  /// With few rows, a task takes this many rows of weights: some microseconds, and whole cache lines of y.
-  [[nodiscard]] Index rows_of_task() const noexcept {
-    constexpr Index line = 16, task_bytes = 98304;
-    const TensorView& weight = linear->weight();
-    return line * std::max<Index>(1, task_bytes / line * weight.shape[0] / std::max<Index>(1, weight.n_bytes()));
-  }
-  [[nodiscard]] Index n_tasks() const noexcept {
-    return has_few_rows() ? (linear->n_out() + rows_of_task() - 1) / rows_of_task() : 0;
-  }
-
-  [[nodiscard]] bool has_few_rows() const noexcept { return x.n_rows <= few_rows; }
-};
-
-/// In memory of the frame.
-template <class Scalar>
-const RoundedRow* round_rows(MatrixView<const Scalar> x, Workspace& workspace, Workspace::Frame& frame) {
-  auto* const rows = frame.template take<RoundedRow>(x.n_rows);
-  if constexpr (std::is_same_v<Scalar, float>) {  // doubles are never rounded
-    const Index n_bytes = rounded_bytes(x.n_cols);
-    auto* const memory = frame.template take<std::byte>(x.n_rows * n_bytes);
-    workspace.threads().run_split(x.n_rows, 1, [&](Range range, int) {
-      for (Index t = range.begin; t < range.end; ++t) {
-        rows[t] = {memory + t * n_bytes, x.n_cols / group_size};
-        workspace.kernels<float>().rounded.round(x.row(t), rows[t]);
-      }
-    });
-  }
-  return rows;
-}
-
-template <class Scalar>
-std::span<PreparedProduct<Scalar>> prepare(std::span<const Product<Scalar>> products, Workspace& workspace,
-                                           Workspace::Frame& frame) {
-  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
-  auto* const all = frame.template take<PreparedProduct<Scalar>>(static_cast<Index>(products.size()));
-  std::size_t n = 0;
-  for (const auto& [linear, x, y] : products) {
-    if (linear == nullptr) continue;
-    const DType dtype = linear->weight().dtype;
-    const RoundedRow* rounded = nullptr;
-    Index few_rows = max_few_rows;
-    if (workspace.rounds_activations<Scalar>(dtype)) {
-      few_rows = kernels.rounded.few_rows;
-      for (std::size_t i = 0; i < n; ++i) {  // several products often have the same input
-        if (all[i].x.data == x.data && all[i].rounded != nullptr) rounded = all[i].rounded;
-      }
-      if (rounded == nullptr) rounded = round_rows(x, workspace, frame);
-    }
-    all[n++] = {linear, x, y, rounded, few_rows};
-  }
-  return {all, n};
-}
-
-/// Outputs [begin, end) of a product with few rows.
-template <class Scalar>
-void multiply_few_rows(const PreparedProduct<Scalar>& product, Index begin, Index end,
-                       const KernelTable<Scalar>& kernels) noexcept {
-  const TensorView& weight = product.linear->weight();
-  const auto slot = static_cast<std::size_t>(weight.dtype);
-  const Index n_in = product.linear->n_in(), n_out = product.linear->n_out(), n_tokens = product.x.n_rows;
-  Scalar* const y = product.y.data;
-  if constexpr (std::is_same_v<Scalar, float>) {
-    if (product.rounded != nullptr) {
-      return kernels.rounded.multiply[slot](weight.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
-    }
-  }
-  kernels.gemv[slot](weight.data, n_in, product.x.data, n_tokens, y, n_out, begin, end);
-}
-
-/// Those with few rows, in one parallel region.
-template <class Scalar>
-void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Workspace& workspace) {
-  Index n_tasks = 0;
-  for (const auto& product : products) n_tasks += product.n_tasks();
-  workspace.threads().run(n_tasks, [&](Index task, int) {
-    for (const auto& product : products) {
-      if (const Index n = product.n_tasks(); task >= n) {
-        task -= n;
-        continue;
-      }
-      const Index rows = product.rows_of_task(), begin = task * rows;
-      const Index end = std::min(begin + rows, product.linear->n_out());
-      return multiply_few_rows(product, begin, end, workspace.kernels<Scalar>());
-    }
-  });
-}
-
-/// With rounded activations, in integers.
-inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Workspace& workspace) {
-  const RoundedProducts& kernels = workspace.kernels<float>().rounded;
-  ThreadPool& threads = workspace.threads();
-  const TensorView& weight = product.linear->weight();
-  const Index n_in = product.linear->n_in(), n_out = product.linear->n_out(), n_tokens = product.x.n_rows;
-  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
-  const Index scratch_bytes = kernels.gemm_rows * n_in * 3 / 2;
-  Workspace::Frame frame(workspace);
-  auto* const packed = frame.take<std::byte>(n_blocks * (n_in / group_size) * kernels.group_bytes);
-  auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
-  threads.run_split(n_blocks, 1, [&](Range blocks, int) {
-    kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end);
-  });
-  threads.run_split(n_out, kernels.gemm_rows, [&](Range rows, int worker) {
-    kernels.gemm[static_cast<std::size_t>(weight.dtype)](weight.data, n_in, packed, n_tokens, product.y.data, n_out,
-                                                         rows.begin, rows.end, scratch + worker * scratch_bytes);
-  });
-}
-
-/// The activations as floats again.
-template <class Scalar>
-MatrixView<const Scalar> restore_rows(const PreparedProduct<Scalar>& product, Workspace& workspace,
-                                      Workspace::Frame& frame) {
-  if constexpr (std::is_same_v<Scalar, float>) {
-    const MatrixView<float> x = frame.template matrix<float>(product.x.n_rows, product.x.n_cols);
-    workspace.threads().run_split(x.n_rows, 1, [&](Range range, int) {
-      for (Index t = range.begin; t < range.end; ++t) {
-        workspace.kernels<float>().rounded.restore(product.rounded[t], x.row(t));
-      }
-    });
-    return x;
-  } else {
-    return product.x;
-  }
-}
-
-template <class Scalar>
-void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& workspace) {
-  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
-  if constexpr (std::is_same_v<Scalar, float>) {
-    if (product.rounded != nullptr && kernels.rounded.pack != nullptr) {
-      return multiply_many_rounded_rows(product, workspace);
-    }
-  }
-  ThreadPool& threads = workspace.threads();
-  const Linear& linear = *product.linear;
-  const Index n_in = linear.n_in(), n_tokens = product.x.n_rows;
-  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
-  Workspace::Frame frame(workspace);
-  Scalar* const packed = frame.template take<Scalar>(n_blocks * kernels.gemm_tokens * n_in);
-  Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
-  const MatrixView<const Scalar> x = product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
-  threads.run_split(n_blocks, 1,
-                    [&](Range blocks, int) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
-  threads.run_split(linear.n_out(), kernels.gemm_rows, [&](Range rows, int worker) {
-    const auto gemm = kernels.gemm[static_cast<std::size_t>(linear.weight().dtype)];
-    gemm(linear.weight().data, n_in, linear.n_out(), packed, n_tokens, product.y.data, rows.begin, rows.end,
-         scratch + worker * kernels.gemm_rows * n_in);
-  });
-}
 
 template <class Scalar>
 void add_bias(const Product<Scalar>& product, Workspace& workspace) {
@@ -246,7 +117,16 @@ void multiply(std::span<const Product<Scalar>> products, Workspace& workspace) {
     check_shape("y", product.y, n_tokens, product.linear->n_out());
   }
   Workspace::Frame frame(workspace);
-  const std::span<const detail::PreparedProduct<Scalar>> prepared = detail::prepare(products, workspace, frame);
+  auto* const all = frame.template take<detail::PreparedProduct<Scalar>>(static_cast<Index>(products.size()));
+  std::span<const detail::PreparedProduct<Scalar>> prepared;
+  for (const auto& [linear, x, y] : products) {
+    if (linear == nullptr) continue;
+    if constexpr (std::is_same_v<Scalar, float>) {
+      if (const ProductObserver& observe = workspace.product_observer()) observe(linear->weight().tensor, x);
+    }
+    all[prepared.size()] = detail::prepare(linear->weight(), x, y, prepared, workspace, frame);
+    prepared = {all, prepared.size() + 1};
+  }
   detail::multiply_few_rows(prepared, workspace);
   for (const auto& product : prepared) {
     if (!product.has_few_rows()) detail::multiply_many_rows(product, workspace);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// How products with stored matrices are computed: which kernel, in which tasks, with what scratch.
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <type_traits>
+
+#include "rwkv/core/matrix.hpp"
+#include "rwkv/core/tensor.hpp"
+#include "rwkv/workspace.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+/// Weights where they lie, in the type they are stored in: [n_out, n_in], or by input: [n_in, n_out] or some of the
+/// columns of such a tensor.
+struct StoredMatrix {
+  TensorView tensor;
+  bool is_by_input = false;
+  Index first_output = 0;  ///< of those stored by input
+  Index n_in = 0, n_out = 0;
+
+  template <class Scalar>
+  [[nodiscard]] WeightByInput<Scalar> by_input(const KernelTable<Scalar>& kernels) const noexcept {
+    const DTypeInfo& type = info(tensor.dtype);
+    const Index row_bytes = tensor.shape[1] / type.block_elements * type.block_bytes;
+    const std::byte* const data = tensor.data + first_output / type.block_elements * type.block_bytes;
+    return {data,
+            n_in,
+            row_bytes,
+            type.block_elements,
+            type.block_bytes,
+            kernels.expand[static_cast<std::size_t>(tensor.dtype)]};
+  }
+};
+
+namespace detail {
+
+/// A product about to be computed.
+template <class Scalar>
+struct PreparedProduct {
+  const StoredMatrix* weight;
+  MatrixView<const Scalar> x;
+  MatrixView<Scalar> y;
+  const RoundedRow* rounded;  ///< the activations rounded, row by row, if the product is to see them so
+  Index few_rows;             ///< up to so many rows are multiplied by one reading of the weights, without packing
+  Scalar* sums;               ///< by input, for more inputs than one task adds up: [n_sums(), T, n_out] to be added
+
+  [[nodiscard]] bool has_few_rows() const noexcept { return x.n_rows <= few_rows; }
+
+  /// With few rows: into how many sums over inputs each output is cut.
+  [[nodiscard]] Index n_sums() const noexcept {
+    return weight->is_by_input ? (weight->n_in + inputs_of_task - 1) / inputs_of_task : 1;
+  }
+  /// With few rows, a task takes this many outputs: some microseconds, whole cache lines of y, whole blocks. Where the
+  /// sums over inputs are tasks enough, it takes them all, as rows are then read from end to end.
+  [[nodiscard]] Index outputs_of_task() const noexcept {
+    constexpr Index line = 16, task_bytes = 98304;
+    if (n_sums() > 1) return weight->n_out;
+    const Index grain = weight->is_by_input ? std::max(line, info(weight->tensor.dtype).block_elements) : line;
+    const Index n_bytes = weight->tensor.n_bytes() / weight->tensor.shape[weight->is_by_input ? 1 : 0];  // of an output
+    return grain * std::max<Index>(1, task_bytes / std::max<Index>(1, grain * n_bytes));
+  }
+  [[nodiscard]] Index n_tasks() const noexcept {
+    const Index n_outputs = outputs_of_task();
+    return has_few_rows() ? (weight->n_out + n_outputs - 1) / n_outputs * n_sums() : 0;
+  }
+};
+
+/// Activations rounded row by row, in memory of the frame.
+template <class Scalar>
+const RoundedRow* round_rows(MatrixView<const Scalar> x, Workspace& workspace, Workspace::Frame& frame) {
+  auto* const rows = frame.template take<RoundedRow>(x.n_rows);
+  if constexpr (std::is_same_v<Scalar, float>) {  // doubles are never rounded
+    const Index n_bytes = rounded_bytes(x.n_cols);
+    auto* const memory = frame.template take<std::byte>(x.n_rows * n_bytes);
+    workspace.threads().run_split(x.n_rows, 1, [&](Range range, int) {
+      for (Index t = range.begin; t < range.end; ++t) {
+        rows[t] = {memory + t * n_bytes, x.n_cols / group_size};
+        workspace.kernels<float>().rounded.round(x.row(t), rows[t]);
+      }
+    });
+  }
+  return rows;
+}
+
+/// How a product is computed, with what it needs in memory of the frame. `others` are prepared already: several
+/// products often have the same input.
+template <class Scalar>
+PreparedProduct<Scalar> prepare(const StoredMatrix& weight, MatrixView<const Scalar> x, MatrixView<Scalar> y,
+                                std::span<const PreparedProduct<Scalar>> others, Workspace& workspace,
+                                Workspace::Frame& frame) {
+  PreparedProduct<Scalar> product{&weight, x, y, nullptr, max_few_rows, nullptr};
+  if (weight.is_by_input) {
+    const bool has_sums = product.has_few_rows() && product.n_sums() > 1;
+    if (has_sums) product.sums = frame.template take<Scalar>(product.n_sums() * y.n_rows * y.n_cols);
+  } else if (workspace.rounds_activations<Scalar>(weight.tensor.dtype)) {
+    product.few_rows = workspace.kernels<Scalar>().rounded.few_rows;
+    for (const auto& other : others) {
+      if (other.x.data == x.data && other.rounded != nullptr) product.rounded = other.rounded;
+    }
+    if (product.rounded == nullptr) product.rounded = round_rows(x, workspace, frame);
+  }
+  return product;
+}
+
+/// Task number `task` of a product with few rows.
+template <class Scalar>
+void multiply_few_rows(const PreparedProduct<Scalar>& product, Index task,
+                       const KernelTable<Scalar>& kernels) noexcept {
+  const StoredMatrix& weight = *product.weight;
+  const Index n_in = weight.n_in, n_out = weight.n_out, n_tokens = product.x.n_rows;
+  const Index n_sums = product.n_sums(), n_outputs = product.outputs_of_task();
+  const Index begin = task / n_sums * n_outputs, end = std::min(begin + n_outputs, n_out);
+  const auto slot = static_cast<std::size_t>(weight.tensor.dtype);
+  Scalar* const y = product.y.data;
+  if (weight.is_by_input) {
+    const Index sum = task % n_sums, first = sum * inputs_of_task, last = std::min(first + inputs_of_task, n_in);
+    Scalar* const to = n_sums == 1 ? y : product.sums + sum * n_tokens * n_out;
+    return kernels.gemv_by_input[slot](weight.by_input(kernels), first, last, product.x.data, n_tokens, to, n_out,
+                                       begin, end);
+  }
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (product.rounded != nullptr) {
+      return kernels.rounded.multiply[slot](weight.tensor.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
+    }
+  }
+  kernels.gemv[slot](weight.tensor.data, n_in, product.x.data, n_tokens, y, n_out, begin, end);
+}
+
+/// y = what the tasks over its inputs gave, added up in their order.
+template <class Scalar>
+void add_sums(const PreparedProduct<Scalar>& product, Workspace& workspace) {
+  constexpr Index grain = 1024;
+  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
+  const Index n = product.y.n_rows * product.y.n_cols;
+  workspace.threads().run_split(n, grain, [&](Range range, int) {
+    Scalar* const y = product.y.data + range.begin;
+    std::copy_n(product.sums + range.begin, range.size(), y);
+    for (Index i = 1; i < product.n_sums(); ++i) kernels.add(y, product.sums + i * n + range.begin, range.size());
+  });
+}
+
+/// Those with few rows, in one parallel region.
+template <class Scalar>
+void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Workspace& workspace) {
+  Index n_tasks = 0;
+  for (const auto& product : products) n_tasks += product.n_tasks();
+  workspace.threads().run(n_tasks, [&](Index task, int) {
+    for (const auto& product : products) {
+      const Index n = product.n_tasks();
+      if (task < n) return multiply_few_rows(product, task, workspace.kernels<Scalar>());
+      task -= n;
+    }
+  });
+  for (const auto& product : products) {
+    if (product.has_few_rows() && product.n_sums() > 1) add_sums(product, workspace);
+  }
+}
+
+/// With rounded activations, in integers.
+inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Workspace& workspace) {
+  const RoundedProducts& kernels = workspace.kernels<float>().rounded;
+  ThreadPool& threads = workspace.threads();
+  const StoredMatrix& weight = *product.weight;
+  const Index n_in = weight.n_in, n_out = weight.n_out, n_tokens = product.x.n_rows;
+  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
+  const Index scratch_bytes = kernels.gemm_rows * n_in * 3 / 2;
+  Workspace::Frame frame(workspace);
+  auto* const packed = frame.take<std::byte>(n_blocks * (n_in / group_size) * kernels.group_bytes);
+  auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
+  threads.run_split(n_blocks, 1, [&](Range blocks, int) {
+    kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end);
+  });
+  threads.run_split(n_out, kernels.gemm_rows, [&](Range rows, int worker) {
+    kernels.gemm[static_cast<std::size_t>(weight.tensor.dtype)](weight.tensor.data, n_in, packed, n_tokens,
+                                                                product.y.data, n_out, rows.begin, rows.end,
+                                                                scratch + worker * scratch_bytes);
+  });
+}
+
+/// The activations as floats again.
+template <class Scalar>
+MatrixView<const Scalar> restore_rows(const PreparedProduct<Scalar>& product, Workspace& workspace,
+                                      Workspace::Frame& frame) {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    const MatrixView<float> x = frame.template matrix<float>(product.x.n_rows, product.x.n_cols);
+    workspace.threads().run_split(x.n_rows, 1, [&](Range range, int) {
+      for (Index t = range.begin; t < range.end; ++t) {
+        workspace.kernels<float>().rounded.restore(product.rounded[t], x.row(t));
+      }
+    });
+    return x;
+  } else {
+    return product.x;
+  }
+}
+
+/// Of weights stored by input.
+template <class Scalar>
+void multiply_many_rows_by_input(const PreparedProduct<Scalar>& product, Workspace& workspace) {
+  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
+  const WeightByInput<Scalar> weight = product.weight->by_input(kernels);
+  const Index n_out = product.weight->n_out, n_scratch = weight.columns_of_task() * weight.n_in;
+  Workspace::Frame frame(workspace);
+  auto* const scratch = frame.template take<Scalar>(n_scratch * workspace.n_threads());
+  workspace.threads().run_split(n_out, weight.columns_of_task(), [&](Range outputs, int worker) {
+    kernels.gemm_by_input(weight, product.x.data, product.x.n_rows, product.y.data, n_out, outputs.begin, outputs.end,
+                          scratch + worker * n_scratch);
+  });
+}
+
+template <class Scalar>
+void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& workspace) {
+  if (product.weight->is_by_input) return multiply_many_rows_by_input(product, workspace);
+  const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (product.rounded != nullptr && kernels.rounded.pack != nullptr) {
+      return multiply_many_rounded_rows(product, workspace);
+    }
+  }
+  ThreadPool& threads = workspace.threads();
+  const StoredMatrix& weight = *product.weight;
+  const Index n_in = weight.n_in, n_tokens = product.x.n_rows;
+  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
+  Workspace::Frame frame(workspace);
+  Scalar* const packed = frame.template take<Scalar>(n_blocks * kernels.gemm_tokens * n_in);
+  Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
+  const MatrixView<const Scalar> x = product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
+  threads.run_split(n_blocks, 1,
+                    [&](Range blocks, int) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
+  threads.run_split(weight.n_out, kernels.gemm_rows, [&](Range rows, int worker) {
+    const auto gemm = kernels.gemm[static_cast<std::size_t>(weight.tensor.dtype)];
+    gemm(weight.tensor.data, n_in, weight.n_out, packed, n_tokens, product.y.data, rows.begin, rows.end,
+         scratch + worker * kernels.gemm_rows * n_in);
+  });
+}
+
+}  // namespace detail
+RWKV_NAMESPACE_END
