@@ -14,12 +14,18 @@ RWKV_NAMESPACE_BEGIN
 /// workspace.n_threads().
 template <class Call, class Function>
 void for_heads(std::span<const Call> calls, Workspace& workspace, Function&& function) {
-  Index n_heads = 0;
-  for (const Call& call : calls) n_heads += call.n_head;
-  workspace.threads().run(n_heads, [&](Index head, int worker) {
+  Index n_heads = 0, n_tokens = 1;
+  for (const Call& call : calls) {
+    n_heads += call.n_head;
+    n_tokens = std::max(n_tokens, call.n_tokens);
+  }
+  const Index grain = std::max<Index>(1, 4 / n_tokens);  // some microseconds
+  workspace.threads().run_split(n_heads, grain, [&](Range range, int worker) {
+    Index first = 0;  // of the call's heads
     for (const Call& call : calls) {
-      if (head < call.n_head) return function(call, head, worker);
-      head -= call.n_head;
+      const Index begin = std::max(range.begin - first, Index{0}), end = std::min(range.end - first, call.n_head);
+      for (Index head = begin; head < end; ++head) function(call, head, worker);
+      first += call.n_head;
     }
   });
 }

@@ -141,18 +141,27 @@ void add_sums(const PreparedProduct<Scalar>& product, Workspace& workspace) {
   });
 }
 
-/// Those with few rows, in one parallel region.
+/// Those with few rows, in one parallel region if there is enough to do.
 template <class Scalar>
 void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Workspace& workspace) {
-  Index n_tasks = 0;
-  for (const auto& product : products) n_tasks += product.n_tasks();
-  workspace.threads().run(n_tasks, [&](Index task, int) {
+  constexpr Index region_bytes = 65536;  // read in the time that threads need to meet
+  Index n_tasks = 0, n_bytes = 0;
+  for (const auto& product : products) {
+    n_tasks += product.n_tasks();
+    n_bytes += product.weight->tensor.n_bytes();
+  }
+  const auto compute = [&](Index task, int) {
     for (const auto& product : products) {
       const Index n = product.n_tasks();
       if (task < n) return multiply_few_rows(product, task, workspace.kernels<Scalar>());
       task -= n;
     }
-  });
+  };
+  if (n_bytes <= region_bytes) {
+    for (Index task = 0; task < n_tasks; ++task) compute(task, 0);
+  } else {
+    workspace.threads().run(n_tasks, compute);
+  }
   for (const auto& product : products) {
     if (product.has_few_rows() && product.n_sums() > 1) add_sums(product, workspace);
   }
