@@ -20,6 +20,23 @@
 #define RWKV_HAS_X86 0
 #endif
 
+// Whether there is NEON, which every AArch64 processor has.
+#if defined(__aarch64__) && defined(__GNUC__)
+#define RWKV_HAS_NEON 1
+#else
+#define RWKV_HAS_NEON 0
+#endif
+
+// Whether code with the dot products of Armv8.2 can be made beside code without. g++ inlines only what was compiled for
+// no more extensions than its caller: where -march names others of these, it must name dotprod, too.
+#if RWKV_HAS_NEON && (defined(__clang__) || defined(__ARM_FEATURE_DOTPROD) ||                                          \
+                      !(defined(__ARM_FEATURE_AES) || defined(__ARM_FEATURE_SHA2) || defined(__ARM_FEATURE_COMPLEX) || \
+                        defined(__ARM_FEATURE_FP16_SCALAR_ARITHMETIC) || defined(__ARM_FEATURE_SVE)))
+#define RWKV_HAS_NEON_DOT 1
+#else
+#define RWKV_HAS_NEON_DOT 0
+#endif
+
 // Small functions that are called from a hundred places: inlined into all of them they cost more than they gain.
 #define RWKV_NOINLINE __attribute__((noinline))
 

@@ -130,6 +130,8 @@ private:
       if (const std::uint32_t seen = value.load(std::memory_order_acquire); !condition(seen)) return seen;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
+#elif defined(__aarch64__)
+      __asm__ volatile("isb");  // waits about as long as that pause; `yield` mostly does nothing
 #endif
     }
     std::uint32_t seen = value.load(std::memory_order_acquire);

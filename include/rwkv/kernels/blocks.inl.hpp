@@ -19,7 +19,7 @@ RWKV_INLINE void store(Bytes bytes, std::byte* to) noexcept { std::memcpy(to, &b
 
 /// The bits of each byte moved down by n (up by -n), and those of the mask kept, which must be of that byte.
 RWKV_INLINE Bytes field(Bytes bytes, int n, std::uint8_t mask) noexcept {
-  using Words __attribute__((vector_size(16))) = std::uint16_t;  // no processor shifts bytes
+  using Words __attribute__((vector_size(16))) = std::uint16_t;  // x86-64 cannot shift bytes
   const Words words = reinterpret_cast<Words>(bytes);
   return reinterpret_cast<Bytes>(n >= 0 ? words >> n : words << -n) & mask;
 }

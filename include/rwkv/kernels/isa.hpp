@@ -6,6 +6,10 @@
 
 #if RWKV_HAS_X86
 #include <cpuid.h>
+#elif RWKV_HAS_NEON && defined(__linux__)
+#include <sys/auxv.h>
+#elif RWKV_HAS_NEON && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #include <array>
@@ -17,19 +21,43 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// From the plainest to the fastest. `scalar` is portable C++ without intrinsics.
-enum class Isa { scalar, avx2, avx512, avx512_vnni };
+/// Of each kind of processor from the plainest to the fastest. `scalar` is portable C++ without intrinsics.
+enum class Isa { scalar, avx2, avx512, avx512_vnni, neon, neon_dot };
 
-inline constexpr std::array<Isa, 4> all_isas{Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_vnni};
+inline constexpr std::array<Isa, 6> all_isas{Isa::scalar,      Isa::avx2, Isa::avx512,
+                                             Isa::avx512_vnni, Isa::neon, Isa::neon_dot};
 
 [[nodiscard]] constexpr std::string_view name(Isa isa) noexcept {
   switch (isa) {
     case Isa::avx2: return "avx2";      // with FMA and F16C, as every such processor but the very first
     case Isa::avx512: return "avx512";  // F, BW, VL and DQ
     case Isa::avx512_vnni: return "avx512-vnni";
+    case Isa::neon: return "neon";
+    case Isa::neon_dot: return "neon-dot";  // with the dot products of bytes of Armv8.2
     default: return "scalar";
   }
 }
+
+namespace detail {
+
+/// Whether this is an AArch64 processor with dot products of bytes, and there is code that uses them.
+[[nodiscard]] inline bool has_neon_dot() noexcept {
+#if !RWKV_HAS_NEON_DOT
+  return false;
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return true;  // or the program would not run
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+  int has = 0;
+  std::size_t size = sizeof(has);
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace detail
 
 /// Whether this processor and its operating system run these instructions.
 [[nodiscard]] inline bool is_available(Isa isa) noexcept {
@@ -42,9 +70,9 @@ inline constexpr std::array<Isa, 4> all_isas{Isa::scalar, Isa::avx2, Isa::avx512
   const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   if (isa == Isa::avx512) return has_avx512;
-  return has_avx512 && __builtin_cpu_supports("avx512vnni");
+  return isa == Isa::avx512_vnni && has_avx512 && __builtin_cpu_supports("avx512vnni");
 #else
-  return false;
+  return RWKV_HAS_NEON != 0 && (isa == Isa::neon || (isa == Isa::neon_dot && detail::has_neon_dot()));
 #endif
 }
 

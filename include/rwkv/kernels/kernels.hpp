@@ -25,6 +25,8 @@ RWKV_NAMESPACE_END
 #include "rwkv/kernels/avx2.hpp"
 #include "rwkv/kernels/avx512.hpp"
 #include "rwkv/kernels/avx512_vnni.hpp"
+#include "rwkv/kernels/neon.hpp"
+#include "rwkv/kernels/neon_dot.hpp"
 #include "rwkv/kernels/scalar.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -49,6 +51,17 @@ KernelTable<Scalar> kernel_table(Isa isa) {
       return table;
     }
     if (isa == Isa::avx2) return kernels::avx2::make_table();
+#endif
+#if RWKV_HAS_NEON
+    if (isa == Isa::neon) return kernels::neon::make_table();
+#endif
+#if RWKV_HAS_NEON_DOT
+    if (isa == Isa::neon_dot) {
+      KernelTable<float> table = kernels::neon::make_table();
+      table.isa = isa;
+      table.rounded = kernels::neon_dot::rounded_products(kernels::neon::AllPacked{});
+      return table;
+    }
 #endif
     return kernels::scalar_f32::make_table();
   }
