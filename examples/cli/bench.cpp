@@ -75,21 +75,38 @@ double measure_bandwidth(int n_streams, rwkv::Workspace& workspace) {
   return static_cast<double>(n_words) * 8 / seconds;
 }
 
-/// The matrix product at its best: operands that stay in the caches. Floating-point operations per second.
-double measure_gemm_peak(rwkv::Workspace& workspace) {
+/// The matrix product at its best: operands that stay in the caches. Operations per second: of floats, or of integers
+/// where prompts are multiplied so with weights of this type.
+double measure_gemm_peak(rwkv::DType dtype, rwkv::Workspace& workspace) {
   const auto& kernels = workspace.kernels<float>();
-  const Index n_in = 256, n_tokens = 4 * kernels.gemm_tokens, n_out = 8 * kernels.gemm_rows;
+  const auto& rounded = kernels.rounded;
+  const bool in_integers = workspace.rounds_activations<float>(dtype) && rounded.pack != nullptr;
+  const rwkv::DTypeInfo& stored = rwkv::info(in_integers ? dtype : rwkv::DType::f32);
+  const Index n_rows = in_integers ? rounded.gemm_rows : kernels.gemm_rows, n_out = 8 * n_rows;
+  constexpr Index n_in = 256, n_blocks = 16, n_groups = n_in / rwkv::group_size;
+  const Index block_tokens = in_integers ? rounded.gemm_tokens : kernels.gemm_tokens;
+  const Index n_tokens = n_blocks * block_tokens;
+  const Index block_bytes =
+      in_integers ? n_groups * rounded.group_bytes : n_in * block_tokens * static_cast<Index>(sizeof(float));
   const auto n_threads = static_cast<Index>(workspace.n_threads());
-  const rwkv::Buffer<float> weight(n_out * n_in), packed(n_tokens * n_in);
-  rwkv::Buffer<float> y(n_threads * n_tokens * n_out), scratch(n_threads * kernels.gemm_rows * n_in);
+  const rwkv::Buffer<std::byte> weight(n_out * n_in / stored.block_elements * stored.block_bytes);
+  const rwkv::Buffer<std::byte> packed(n_blocks * block_bytes);
+  rwkv::Buffer<float> y(n_threads * n_tokens * n_out), scratch(n_threads * n_rows * n_in);
+  const auto multiply = [&](Index worker) {
+    const auto slot = static_cast<std::size_t>(stored.dtype);
+    float* const out = y.data() + worker * n_tokens * n_out;
+    float* const room = scratch.data() + worker * n_rows * n_in;
+    if (in_integers) {
+      return rounded.gemm[slot](weight.data(), n_in, packed.data(), n_tokens, out, n_out, 0, n_out,
+                                reinterpret_cast<std::byte*>(room));
+    }
+    kernels.gemm[slot](weight.data(), n_in, n_out, reinterpret_cast<const float*>(packed.data()), n_tokens, out, 0,
+                       n_out, room);
+  };
   constexpr int n_repeats = 20;
-  const auto gemm = kernels.gemm[static_cast<std::size_t>(rwkv::DType::f32)];
   const double seconds = median_seconds(7, [&] {
     workspace.threads().run(n_threads, [&](Index worker, int) {
-      for (int i = 0; i < n_repeats; ++i) {
-        gemm(reinterpret_cast<const std::byte*>(weight.data()), n_in, n_out, packed.data(), n_tokens,
-             y.data() + worker * n_tokens * n_out, 0, n_out, scratch.data() + worker * kernels.gemm_rows * n_in);
-      }
+      for (int i = 0; i < n_repeats; ++i) multiply(worker);
     });
   });
   return 2.0 * n_repeats * static_cast<double>(n_threads * n_tokens * n_out * n_in) / seconds;
@@ -126,21 +143,24 @@ rwkv::Checkpoint BenchCommand::make_checkpoint() const {
 /// Weights that every token reads, in bytes and in number: all matrices but the embedding, of which it reads a row.
 struct DenseWeights {
   double n_bytes = 0;
-  double n_weights = 0;        // read for a token with logits
-  double n_layer_weights = 0;  // read for a token of a prompt: not the head
-  std::string dtype;
+  double n_weights = 0;                  // read for a token with logits
+  double n_layer_weights = 0;            // read for a token of a prompt: not the head
+  rwkv::DType dtype = rwkv::DType::f32;  // of most of them
 };
 
 DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) {
   DenseWeights result;
+  std::array<Index, rwkv::dtype_infos.size()> n_of_dtype{};
   for (const rwkv::TensorSpec& spec : rwkv::tensor_list(weights.config())) {
     if (spec.role == rwkv::TensorRole::vector || spec.role == rwkv::TensorRole::embedding) continue;
     const rwkv::TensorView& tensor = checkpoint.at(spec.name);
     result.n_bytes += static_cast<double>(tensor.n_bytes());
     result.n_weights += static_cast<double>(tensor.n_elements());
     if (spec.name.starts_with("blocks.")) result.n_layer_weights += static_cast<double>(tensor.n_elements());
-    result.dtype = rwkv::name(tensor.dtype);
+    n_of_dtype[static_cast<std::size_t>(tensor.dtype)] += tensor.n_elements();
   }
+  const auto most = std::ranges::max_element(n_of_dtype) - n_of_dtype.begin();
+  result.dtype = rwkv::dtype_infos[static_cast<std::size_t>(most)].dtype;
   return result;
 }
 
@@ -206,6 +226,7 @@ void BenchCommand::compare_contexts(const rwkv::Model& weights, rwkv::Workspace&
     }
   }
   result["context"] = n_context;
+  result["context_decode_tokens_per_second"] = 1 / median(seconds[1]);
   result["context_decode_seconds_ratio"] = median(seconds[1]) / median(seconds[0]);
   result["context_extra_mb"] = private_megabytes() - short_megabytes;
   result["state_mb"] = static_cast<double>(states[0].values().size_bytes()) / (1 << 20);
@@ -255,7 +276,7 @@ void BenchCommand::run() {
   workspace.observe_products(nullptr);
 
   const double one_stream = measure_bandwidth(1, workspace), four_streams = measure_bandwidth(4, workspace);
-  const double gemm_peak = measure_gemm_peak(workspace);
+  const double gemm_peak = measure_gemm_peak(dense.dtype, workspace);
   const double decode_rate = n_generate == 0 ? 0 : 1 / step_seconds;
   const double decode_bandwidth = dense.n_bytes * decode_rate;
   const double prompt_rate = n_prompt == 0 ? 0 : static_cast<double>(n_prompt) / prompt_seconds;
@@ -263,7 +284,7 @@ void BenchCommand::run() {
 
   nlohmann::ordered_json result{
       {"model", synthetic.empty() ? rwkv::to_utf8(checkpoint.path()) : "synthetic " + synthetic},
-      {"dtype", dense.dtype},
+      {"dtype", rwkv::name(dense.dtype)},
       {"isa", rwkv::name(workspace.isa())},
       {"threads", workspace.n_threads()},
       {"batch", n_batch},
@@ -274,6 +295,7 @@ void BenchCommand::run() {
       {"bandwidth_1_stream_gb_per_second", one_stream * 1e-9},
       {"bandwidth_4_streams_gb_per_second", four_streams * 1e-9},
       {"decode_bandwidth_share", decode_bandwidth / four_streams},
+      {"decode_bandwidth_share_1_stream", decode_bandwidth / one_stream},
       {"prompt_tokens", n_prompt},
       {"prompt_tokens_per_second", prompt_rate},
       {"prompt_gflops", prompt_flops * 1e-9},

@@ -399,6 +399,7 @@ TEST_CASE("bench: memory that grows with the context is no scratch of a pass") {
   const auto json =
       nlohmann::json::parse(program("bench --json --threads 1 --prompt 0 --gen 1 --context 300 -m " + file.path()).out);
   CHECK(json["context"] == 300);
+  CHECK(json["context_decode_tokens_per_second"] > 0);
   CHECK(json["context_extra_mb"] < 1);  // 256 rows of F are 16 MiB, 100 rows 6 MiB
 }
 
@@ -418,8 +419,8 @@ TEST_CASE("bench: one JSON object with the fields of the interface") {
   for (const char* field :
        {"model", "dtype", "isa", "threads", "batch", "load_seconds", "peak_extra_mb", "decode_tokens_per_second",
         "decode_gb_per_second", "bandwidth_1_stream_gb_per_second", "bandwidth_4_streams_gb_per_second",
-        "decode_bandwidth_share", "prompt_tokens", "prompt_tokens_per_second", "prompt_gflops", "gemm_peak_gflops",
-        "prompt_gemm_share", "zero_activation_share"}) {
+        "decode_bandwidth_share", "decode_bandwidth_share_1_stream", "prompt_tokens", "prompt_tokens_per_second",
+        "prompt_gflops", "gemm_peak_gflops", "prompt_gemm_share", "zero_activation_share"}) {
     CAPTURE(field);
     CHECK(json.contains(field));
   }
@@ -429,6 +430,26 @@ TEST_CASE("bench: one JSON object with the fields of the interface") {
   CHECK(json["zero_activation_share"] < 0.8);
   const auto sparse = nlohmann::json::parse(program("bench --json --sparse --gen 2 -m " + model.path()).out);
   CHECK(sparse["zero_activation_share"] > 0.2);
+  const auto number = [&](const char* field) { return json[field].get<double>(); };
+  const auto check_share = [&](const char* share, const char* part, const char* whole) {
+    CAPTURE(share);
+    CHECK(number(share) * number(whole) == doctest::Approx(number(part)));
+  };
+  check_share("decode_bandwidth_share", "decode_gb_per_second", "bandwidth_4_streams_gb_per_second");
+  check_share("decode_bandwidth_share_1_stream", "decode_gb_per_second", "bandwidth_1_stream_gb_per_second");
+  check_share("prompt_gemm_share", "prompt_gflops", "gemm_peak_gflops");
+}
+
+TEST_CASE("bench: the type is that of most weights, whatever the head is stored in") {
+  const Config config{Generation::v4, 2, 32, 32, 64, 0, 0, 256};
+  const Checkpoint other = synthetic(config, DType::f32, 5);
+  const TemporaryFile file(".safetensors");
+  write_safetensors(synthetic(config, DType::bf16, 5).transformed([&](Checkpoint::Entry entry) {
+    return entry.name == "head.weight" ? Checkpoint::Entry{entry.name, other.at(entry.name)} : entry;
+  }),
+                    file.path());
+  const auto json = nlohmann::json::parse(program("bench --json --threads 1 --prompt 1 --gen 1 -m " + file.path()).out);
+  CHECK(json["dtype"] == "bf16");
 }
 
 TEST_CASE("without arguments the program tells a story, wherever it is run") {
