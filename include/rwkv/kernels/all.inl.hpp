@@ -29,7 +29,7 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
     table.gemv_by_input[slot] = gemv_by_input<Stored>;
   } else {
     table.gemv[slot] = gemv_of_widened<expand<Stored>, 1, Stored::size>;
-    table.gemv_by_input[slot] = gemv_by_input<Widened>;
+    table.gemv_by_input[slot] = gemv_by_input<void>;
   }
   table.gemm[slot] = gemm<expand<Stored>, 1, Stored::size>;
   table.expand[slot] = expand<Stored>;
@@ -40,7 +40,7 @@ void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>)
   ((table.gemv[static_cast<std::size_t>(Packed::dtype)] =
         gemv_of_widened<expand_packed<Packed>, Packed::block, Packed::size>),
    ...);
-  ((table.gemv_by_input[static_cast<std::size_t>(Packed::dtype)] = gemv_by_input<Widened>), ...);
+  ((table.gemv_by_input[static_cast<std::size_t>(Packed::dtype)] = gemv_by_input<void>), ...);
   ((table.gemm[static_cast<std::size_t>(Packed::dtype)] = gemm<expand_packed<Packed>, Packed::block, Packed::size>),
    ...);
   ((table.expand[static_cast<std::size_t>(Packed::dtype)] = expand_packed<Packed>), ...);

@@ -8,57 +8,12 @@
 RWKV_NAMESPACE_BEGIN
 namespace kernels::RWKV_ISA {
 
-inline constexpr Index inputs_at_once = 16;
-inline constexpr Index columns_at_once = 256;  // of those that are widened: 16 KB
+inline constexpr Index inputs_at_once = 8;     // streams, few enough for the hardware to follow
+inline constexpr Index columns_at_once = 256;  // of those that are widened: 8 KB
 
-/// Rows of weights, and those that come next.
-struct InputRows {
-  const std::byte* rows[inputs_at_once];
-  const std::byte* next[inputs_at_once];
-  Index n;
-};
-
-/// y[i] += sum over r of rows[r][i] factors[r] for columns from i on, n_sums registers at a time, as long as these are
-/// filled by the columns before n.
-template <class Stored, int n_sums>
-RWKV_INLINE void add_columns(const InputRows& inputs, const Scalar* factors, Scalar* y, Index& i, Index n) noexcept {
-  for (; i + n_sums * Lanes::count <= n; i += n_sums * Lanes::count) {
-    const Index beyond = (i - n) * Stored::size + prefetch_distance;  // the end of the row
-    Lanes sums[n_sums];
-    RWKV_UNROLL
-    for (int s = 0; s < n_sums; ++s) sums[s] = Lanes::load(y + i + s * Lanes::count);
-    for (Index r = 0; r < inputs.n; ++r) {
-      __builtin_prefetch(beyond < 0 ? inputs.rows[r] + n * Stored::size + beyond : inputs.next[r] + beyond);
-      const std::byte* const from = inputs.rows[r] + i * Stored::size;
-      const Lanes factor = Lanes::set(factors[r]);
-      RWKV_UNROLL
-      for (int s = 0; s < n_sums; ++s) {
-        sums[s] = Lanes::fma(Stored::load(from + s * Lanes::count * Stored::size), factor, sums[s]);
-      }
-    }
-    RWKV_UNROLL
-    for (int s = 0; s < n_sums; ++s) sums[s].store(y + i + s * Lanes::count);
-  }
-}
-
-/// The same for all n columns.
-template <class Stored>
-RWKV_INLINE void add_rows(const InputRows& inputs, const Scalar* factors, Scalar* y, Index n) noexcept {
-  Index i = 0;
-  add_columns<Stored, 4>(inputs, factors, y, i, n);
-  add_columns<Stored, 2>(inputs, factors, y, i, n);
-  add_columns<Stored, 1>(inputs, factors, y, i, n);
-  if (i == n) return;
-  Lanes sum = load(y + i, n - i);
-  for (Index r = 0; r < inputs.n; ++r) {
-    sum = Lanes::fma(load_stored<Stored>(inputs.rows[r] + i * Stored::size, n - i), Lanes::set(factors[r]), sum);
-  }
-  store(sum, y + i, n - i);
-}
-
-/// The inputs [begin, end) that are not zero for every token.
+/// The inputs [begin, end) that are not zero for every token; then the last one again, so that chains end together.
 RWKV_ATTR inline Index choose_inputs(const Scalar* x, Index n_in, Index n_tokens, Index begin, Index end,
-                                     Index (&chosen)[inputs_of_task]) noexcept {
+                                     Index (&chosen)[inputs_of_task + 1]) noexcept {
   Index n = 0;
   for (Index k = begin; k < end; ++k) {
     bool is_used = false;
@@ -66,61 +21,115 @@ RWKV_ATTR inline Index choose_inputs(const Scalar* x, Index n_in, Index n_tokens
     chosen[n] = k;
     n += is_used ? 1 : 0;
   }
+  chosen[n] = n == 0 ? begin : chosen[n - 1];
   return n;
 }
 
-/// Numbers that were widened into cache.
-struct Widened {
-  static constexpr Index size = sizeof(Scalar);
-  RWKV_INLINE static Lanes load(const std::byte* from) noexcept {
-    return Lanes::load(reinterpret_cast<const Scalar*>(from));
-  }
+/// Rows in place: those of chosen inputs.
+template <class StoredNumbers>
+struct ChosenRows {
+  using Stored = StoredNumbers;
+  const std::byte* column;
+  Index row_bytes;
+  const Index* chosen;
+  RWKV_INLINE const std::byte* at(Index r) const noexcept { return column + chosen[r] * row_bytes; }
 };
 
-/// As add_rows, for several tokens, or for types that take some work: y is [n_tokens, n_out], factors
-/// [n_tokens, inputs_at_once].
-RWKV_ATTR RWKV_NOINLINE inline void add_widened_rows(const InputRows& inputs, const WeightByInput<Scalar>& weight,
-                                                     const Scalar* factors, Index n_tokens, Scalar* y, Index n_out,
-                                                     Index n) noexcept {
-  Scalar numbers[inputs_at_once][columns_at_once];
-  InputRows widened;
-  widened.n = inputs.n;
-  for (Index i = 0; i < n; i += columns_at_once) {
-    const Index n_here = n - i < columns_at_once ? n - i : columns_at_once;
-    for (Index r = 0; r < inputs.n; ++r) {
-      weight.expand(inputs.rows[r] + i / weight.block_elements * weight.block_bytes, n_here, numbers[r]);
-      widened.rows[r] = widened.next[r] = reinterpret_cast<const std::byte*>(numbers[r]);
+/// Rows widened into cache.
+struct WidenedRows {
+  struct Stored {
+    static constexpr Index size = sizeof(Scalar);
+    RWKV_INLINE static Lanes load(const std::byte* from) noexcept {
+      return Lanes::load(reinterpret_cast<const Scalar*>(from));
     }
+  };
+  const Scalar (&numbers)[inputs_at_once][columns_at_once];
+  RWKV_INLINE const std::byte* at(Index r) const noexcept { return reinterpret_cast<const std::byte*>(numbers[r]); }
+};
+
+/// y[i] += sum over r of rows[r][i] x[inputs[r]] for columns from i on, n_sums registers at a time, as long as these
+/// are filled by the columns before n.
+template <int n_sums, class Rows>
+RWKV_INLINE void add_columns(const Rows& rows, const Index* inputs, Index n_inputs, const Scalar* x, Scalar* y,
+                             Index& i, Index n) noexcept {
+  using Stored = typename Rows::Stored;
+  constexpr int n_chains = 2;  // of each sum, so that enough additions overlap
+  for (; i + n_sums * Lanes::count <= n; i += n_sums * Lanes::count) {
+    Lanes sums[n_chains][n_sums];
+    RWKV_UNROLL
+    for (int s = 0; s < n_sums; ++s) {
+      sums[0][s] = Lanes::load(y + i + s * Lanes::count);
+      sums[1][s] = Lanes::set(0);
+    }
+    for (Index first = 0; first < n_inputs; first += n_chains) {
+      RWKV_UNROLL
+      for (int chain = 0; chain < n_chains; ++chain) {
+        const Index r = first + chain;
+        const std::byte* const row = rows.at(r);
+        const Lanes factor = Lanes::set(r < n_inputs ? x[inputs[r]] : Scalar(0));
+        RWKV_UNROLL
+        for (int s = 0; s < n_sums; ++s) {
+          const Lanes weights = Stored::load(row + (i + s * Lanes::count) * Stored::size);
+          sums[chain][s] = Lanes::fma(weights, factor, sums[chain][s]);
+        }
+      }
+    }
+    RWKV_UNROLL
+    for (int s = 0; s < n_sums; ++s) (sums[0][s] + sums[1][s]).store(y + i + s * Lanes::count);
+  }
+}
+
+/// The same for all n columns.
+template <class Rows>
+RWKV_INLINE void add_rows(const Rows& rows, const Index* inputs, Index n_inputs, const Scalar* x, Scalar* y,
+                          Index n) noexcept {
+  Index i = 0;
+  add_columns<4>(rows, inputs, n_inputs, x, y, i, n);
+  add_columns<2>(rows, inputs, n_inputs, x, y, i, n);
+  add_columns<1>(rows, inputs, n_inputs, x, y, i, n);
+  if (i == n) return;
+  Lanes sum = load(y + i, n - i);
+  for (Index r = 0; r < n_inputs; ++r) {
+    const Lanes weights = load_stored<typename Rows::Stored>(rows.at(r) + i * Rows::Stored::size, n - i);
+    sum = Lanes::fma(weights, Lanes::set(x[inputs[r]]), sum);
+  }
+  store(sum, y + i, n - i);
+}
+
+/// The same for several tokens, or for types that take some work: y is [n_tokens, n_out].
+RWKV_ATTR RWKV_NOINLINE inline void add_widened_rows(const WeightByInput<Scalar>& weight, const Index* inputs,
+                                                     Index n_inputs, const Scalar* x, Index n_tokens, Scalar* y,
+                                                     Index n_out, Index begin, Index end) noexcept {
+  Scalar numbers[inputs_at_once][columns_at_once];
+  for (Index o = begin; o < end; o += columns_at_once) {
+    const Index n = end - o < columns_at_once ? end - o : columns_at_once;
+    for (Index r = 0; r <= n_inputs && r < inputs_at_once; ++r) weight.expand(weight.at(inputs[r], o), n, numbers[r]);
     for (Index t = 0; t < n_tokens; ++t) {
-      add_rows<Widened>(widened, factors + t * inputs_at_once, y + t * n_out + i, n_here);
+      add_rows(WidenedRows{numbers}, inputs, n_inputs, x + t * weight.n_in, y + t * n_out + o, n);
     }
   }
 }
 
+/// Of single numbers; of all types where Stored is void.
 template <class Stored>
 RWKV_ATTR void gemv_by_input(const WeightByInput<Scalar>& weight, Index first_input, Index last_input, const Scalar* x,
                              Index n_tokens, Scalar* y, Index n_out, Index begin, Index end) noexcept {
-  Index chosen[inputs_of_task];
+  Index chosen[inputs_of_task + 1];
   const Index n_chosen = choose_inputs(x, weight.n_in, n_tokens, first_input, last_input, chosen);
   for (Index t = 0; t < n_tokens; ++t) {
     for (Index o = begin; o < end; ++o) y[t * n_out + o] = 0;
   }
-  const std::byte* const column = weight.at(0, begin);
-  Scalar factors[max_few_rows * inputs_at_once];
-  InputRows inputs;
   for (Index i = 0; i < n_chosen; i += inputs_at_once) {
-    inputs.n = n_chosen - i < inputs_at_once ? n_chosen - i : inputs_at_once;
-    for (Index r = 0; r < inputs.n; ++r) {
-      const Index k = chosen[i + r], next = i + r + inputs_at_once;
-      inputs.rows[r] = column + k * weight.row_bytes;
-      inputs.next[r] = next < n_chosen ? column + chosen[next] * weight.row_bytes : inputs.rows[r];
-      for (Index t = 0; t < n_tokens; ++t) factors[t * inputs_at_once + r] = x[t * weight.n_in + k];
+    const Index n = n_chosen - i < inputs_at_once ? n_chosen - i : inputs_at_once;
+    const Index* const inputs = chosen + i;
+    if constexpr (!std::is_void_v<Stored>) {
+      if (n_tokens == 1) {
+        const ChosenRows<Stored> rows{weight.at(0, begin), weight.row_bytes, inputs};
+        add_rows(rows, inputs, n, x, y + begin, end - begin);
+        continue;
+      }
     }
-    if (std::is_same_v<Stored, Widened> || n_tokens > 1) {
-      add_widened_rows(inputs, weight, factors, n_tokens, y + begin, n_out, end - begin);
-    } else {
-      add_rows<Stored>(inputs, factors, y + begin, end - begin);
-    }
+    add_widened_rows(weight, inputs, n, x, n_tokens, y, n_out, begin, end);
   }
 }
 
