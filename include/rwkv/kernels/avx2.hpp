@@ -140,6 +140,8 @@ RWKV_INLINE __m256i load_codes(const Groups& groups, Index group) noexcept {
   return bytes;
 }
 
+using Dots = ExactDots;
+
 /// The product of a group with 32 activations, in lanes, exactly: of codes up to 63, or signed ones.
 template <CodeLayout layout>
 RWKV_INLINE Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) noexcept {

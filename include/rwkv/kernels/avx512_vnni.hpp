@@ -17,15 +17,22 @@ using avx2::Lanes;
 using avx2::load;
 namespace unpacking = avx2;
 
-/// The product of a group with 32 activations, in lanes, exactly.
+using Dots = ShiftedDots;
+
+/// The product of a group with 32 activations, in lanes, of shifted codes.
 template <CodeLayout layout>
 RWKV_INLINE Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) noexcept {
-  const __m256i c = avx2::load_codes<layout>(groups, group);
+  __m256i codes;
+  if constexpr (layout == CodeLayout::nibbles) {
+    const auto* const both = reinterpret_cast<const __m128i*>(groups.at<layout>(group));
+    const __m256i halves = _mm256_blend_epi32(_mm256_set1_epi8(15), _mm256_set1_epi8(static_cast<char>(0xf0)), 0xf0);
+    codes = _mm256_and_si256(_mm256_broadcastsi128_si256(_mm_loadu_si128(both)), halves);
+  } else {
+    codes = avx2::load_codes<layout>(groups, group);
+    if (layout == CodeLayout::signed_bytes) codes = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
+  }
   const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(activations));
-  const __m256i zero = _mm256_setzero_si256();
-  return {_mm256_cvtepi32_ps(layout == CodeLayout::signed_bytes
-                                 ? _mm256_dpbusd_epi32(zero, _mm256_abs_epi8(c), _mm256_sign_epi8(x, c))
-                                 : _mm256_dpbusd_epi32(zero, c, x))};
+  return {_mm256_cvtepi32_ps(_mm256_dpbusd_epi32(_mm256_setzero_si256(), codes, x))};
 }
 
 }  // namespace kernels::RWKV_ISA

@@ -61,6 +61,16 @@ private:
   [[nodiscard]] float* numbers() const noexcept { return reinterpret_cast<float*>(memory + group_size * n_groups); }
 };
 
+/// What dot32 of an instruction set gives: products of the codes.
+struct ExactDots {
+  static constexpr bool are_shifted = false;
+};
+/// Or products of codes that take less work to make, where sums of any bytes without a sign times activations are
+/// exact: signed codes plus 128, and the second half of a group of nibbles times 16. Many groups are put right at once.
+struct ShiftedDots {
+  static constexpr bool are_shifted = true;
+};
+
 /// As many rows of activations at most are multiplied by one reading of the weights, without packing.
 inline constexpr Index max_few_rows = 16;
 

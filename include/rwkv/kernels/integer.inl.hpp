@@ -49,18 +49,24 @@ RWKV_INLINE Lanes set_scales(const float* scales) noexcept {
   return n_scales == 1 ? Lanes::set(*scales) : Lanes::set_halves(scales);
 }
 
+/// By lane, for nibbles that are shifted codes.
+inline constexpr float nibble_shifts[]{1, 1, 1, 1, 1 / 16.f, 1 / 16.f, 1 / 16.f, 1 / 16.f};
+
 /// Multiplies the scales of a piece of a row by those of the activations, from the group that is number `first` there,
-/// and returns the products of the offsets, in lanes.
+/// and returns the products of the offsets, in lanes. What was added to shifted codes is among them.
 template <CodeLayout layout, int n_scales>
 RWKV_INLINE Lanes scale_groups(const Groups& groups, Index n, const RoundedRow& x, Index first,
                                float* scales) noexcept {
+  constexpr bool is_signed = layout == CodeLayout::signed_bytes;
   Lanes sum = Lanes::set(0);
   const Index count = n * n_scales, at = first * n_scales;
   for (Index i = 0; i < count; i += Lanes::count) {
     const Index left = count - i;
-    (load(groups.scales + i, left) * load(x.scales(n_scales) + at + i, left)).store(scales + i);
-    if constexpr (layout != CodeLayout::signed_bytes) {
-      sum = Lanes::fma(load(groups.offsets + i, left), load(x.sums(n_scales) + at + i, left), sum);
+    const Lanes weights = load(groups.scales + i, left);
+    (weights * load(x.scales(n_scales) + at + i, left)).store(scales + i);
+    if constexpr (!is_signed || Dots::are_shifted) {
+      const Lanes offsets = is_signed ? weights * Lanes::set(-128) : load(groups.offsets + i, left);
+      sum = Lanes::fma(offsets, load(x.sums(n_scales) + at + i, left), sum);
     }
   }
   return sum;
@@ -88,7 +94,10 @@ RWKV_INLINE void dot_groups(const Groups (&groups)[rows_at_once], Index n, const
     }
   }
   RWKV_UNROLL
-  for (int r = 0; r < rows_at_once; ++r) sums[r] = sums[r] + more[r];
+  for (int r = 0; r < rows_at_once; ++r) {
+    if (Dots::are_shifted && layout == CodeLayout::nibbles) more[r] = more[r] * Lanes::load(nibble_shifts);
+    sums[r] = sums[r] + more[r];
+  }
 }
 
 /// Rows of weights in blocks: `size` bytes for each `block` numbers.

@@ -29,6 +29,8 @@ RWKV_INLINE int32x4_t dot16(int8x16_t codes, int8x16_t activations) noexcept {
   return sums;
 }
 
+using Dots = ExactDots;
+
 /// The product of a group with 32 activations, in lanes, exactly: each half of the codes in its half of the lanes.
 template <CodeLayout layout>
 RWKV_INLINE Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) noexcept {

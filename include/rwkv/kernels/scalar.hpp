@@ -159,6 +159,8 @@ inline Bytes in_iq4_values(Bytes codes) noexcept {
   return codes;
 }
 
+using Dots = ExactDots;
+
 /// The product of a group with 32 activations, in lanes, exactly: each half of the codes in its half of the lanes.
 template <CodeLayout layout>
 Lanes dot32(const Groups& groups, Index group, const std::int8_t* activations) noexcept {
