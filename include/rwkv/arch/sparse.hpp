@@ -2,14 +2,7 @@
 // Channel mixing that skips what squared ReLU set to zero.
 #pragma once
 
-#include <string>
-#include <string_view>
-#include <unordered_map>
-
-#include "rwkv/arch/builder.hpp"
-#include "rwkv/arch/detect.hpp"
-#include "rwkv/arch/fingerprint.hpp"
-#include "rwkv/arch/network.hpp"
+#include "rwkv/core/linkage.hpp"
 #include "rwkv/io/checkpoint.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -24,7 +17,23 @@ RWKV_NAMESPACE_BEGIN
 ///
 /// It pays where most units are zero, as in trained models (`rwkv bench` prints the share of zeros).
 /// Throws ModelError as Model does.
-[[nodiscard]] inline Checkpoint sparse_channel_mix(const Checkpoint& checkpoint) {
+[[nodiscard]] RWKV_API Checkpoint sparse_channel_mix(const Checkpoint& checkpoint);
+
+RWKV_NAMESPACE_END
+
+#if RWKV_DEFINITIONS
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "rwkv/arch/builder.hpp"
+#include "rwkv/arch/detect.hpp"
+#include "rwkv/arch/fingerprint.hpp"
+#include "rwkv/arch/network.hpp"
+
+RWKV_NAMESPACE_BEGIN
+
+RWKV_API Checkpoint sparse_channel_mix(const Checkpoint& checkpoint) {
   StateLayout layout;
   Construction construction{&checkpoint, detect(checkpoint), layout};
   static_cast<void>(make_network<float>(Builder(construction)));
@@ -43,3 +52,4 @@ RWKV_NAMESPACE_BEGIN
 }
 
 RWKV_NAMESPACE_END
+#endif

@@ -26,7 +26,8 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
   const auto slot = static_cast<std::size_t>(dtype);
   if constexpr (Stored::size <= sizeof(Scalar)) {
     table.gemv[slot] = gemv<Stored>;
-    table.gemv_by_input[slot] = gemv_by_input<Stored>;
+    // In double speed is no matter, and the text takes long to compile.
+    table.gemv_by_input[slot] = gemv_by_input<std::conditional_t<sizeof(Scalar) == sizeof(float), Stored, void>>;
   } else {
     table.gemv[slot] = gemv_of_widened<expand<Stored>, 1, Stored::size>;
     table.gemv_by_input[slot] = gemv_by_input<void>;

@@ -86,14 +86,14 @@ RWKV_INLINE void add_rows(const Rows& rows, const Index* inputs, Index n_inputs,
   Index i = 0;
   add_columns<4>(rows, inputs, n_inputs, x, y, i, n);
   add_columns<2>(rows, inputs, n_inputs, x, y, i, n);
-  add_columns<1>(rows, inputs, n_inputs, x, y, i, n);
-  if (i == n) return;
-  Lanes sum = load(y + i, n - i);
-  for (Index r = 0; r < n_inputs; ++r) {
-    const Lanes weights = load_stored<typename Rows::Stored>(rows.at(r) + i * Rows::Stored::size, n - i);
-    sum = Lanes::fma(weights, Lanes::set(x[inputs[r]]), sum);
+  for (; i < n; i += Lanes::count) {
+    Lanes sum = load(y + i, n - i);
+    for (Index r = 0; r < n_inputs; ++r) {
+      const Lanes weights = load_stored<typename Rows::Stored>(rows.at(r) + i * Rows::Stored::size, n - i);
+      sum = Lanes::fma(weights, Lanes::set(x[inputs[r]]), sum);
+    }
+    store(sum, y + i, n - i);
   }
-  store(sum, y + i, n - i);
 }
 
 /// The same for several tokens, or for types that take some work: y is [n_tokens, n_out].
