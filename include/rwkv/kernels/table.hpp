@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstddef>
+#include <type_traits>
 
 #include "rwkv/core/blocks.hpp"
 #include "rwkv/core/dtype.hpp"
