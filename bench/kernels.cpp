@@ -89,14 +89,14 @@ void multiply(benchmark::State& state, Isa isa, DType dtype, Size size, Index n_
   const rwkv::MatrixView<const float> x{inputs.data(), n_tokens, linear.n_in()};
   const rwkv::MatrixView<float> y{outputs.data(), n_tokens, linear.n_out()};
   linear.apply<float>(x, y, workspace);
-  if (!is_product(linear.weight(), x, y)) return state.SkipWithError("wrong result");
+  if (!is_product(linear.weight().tensor, x, y)) return state.SkipWithError("wrong result");
   for (auto _ : state) {
     linear.apply<float>(x, y, workspace);
     benchmark::ClobberMemory();
   }
   constexpr auto rate = benchmark::Counter::kIsIterationInvariantRate;
-  const auto n_bytes = static_cast<double>(linear.weight().n_bytes());
-  const auto n_weights = static_cast<double>(linear.weight().n_elements());
+  const auto n_bytes = static_cast<double>(linear.weight().tensor.n_bytes());
+  const auto n_weights = static_cast<double>(linear.weight().tensor.n_elements());
   state.counters["bytes/s"] = {n_bytes, rate};
   state.counters["FLOP/s"] = {2 * n_weights * static_cast<double>(n_tokens), rate};
 }
