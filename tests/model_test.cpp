@@ -7,6 +7,7 @@
 #include "rwkv/arch/detect.hpp"
 #include "rwkv/load.hpp"
 #include "support/golden.hpp"
+#include "support/kernel_tables.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -100,12 +101,12 @@ void check_golden_model(const std::string& file, const std::string& golden_file,
   const Golden golden(golden_file);
   const auto tokens = golden.tokens();
   for (const Index chunk : all_chunks) {
-    for (const Isa isa : all_isas) {
-      if (!is_available(isa) || (std::is_same_v<Scalar, double> && isa != Isa::scalar)) continue;
+    for (const auto& table : rwkv_test::available_tables()) {
+      if (std::is_same_v<Scalar, double> && table.isa != Isa::scalar) continue;
       CAPTURE(file);
       CAPTURE(chunk);
-      CAPTURE(static_cast<int>(isa));
-      Workspace workspace({2, isa});
+      CAPTURE(name(table.isa));
+      Workspace workspace(table, {.n_threads = 2});
       auto state = model.new_state();
       const auto logits = all_logits(model, tokens, chunk, state, workspace);
       CHECK(max_abs_difference(logits, golden.values("logits_f64")) <= bound);
@@ -450,9 +451,9 @@ TEST_CASE("1, 2, 3 and 7 threads give the same bits, for logits and states") {
     const auto model = load_model(shared_file(file));
     // Enough for the chunked forms, if there is room; not a multiple of a chunk.
     const auto tokens = some_tokens(model.config().n_ctx > 0 ? 10 : 53, model.config());
-    for (const Isa isa : all_isas) {
-      if (!is_available(isa)) continue;
-      Workspace one({1, isa}), two({2, isa}), three({3, isa}), seven({7, isa});
+    for (const auto& table : rwkv_test::available_tables()) {
+      Workspace one(table, {.n_threads = 1}), two(table, {.n_threads = 2});
+      Workspace three(table, {.n_threads = 3}), seven(table, {.n_threads = 7});
       for (const Index chunk : all_chunks) {
         auto expected_state = model.new_state();
         const auto expected = all_logits(model, tokens, chunk, expected_state, one);

@@ -75,41 +75,40 @@ double measure_bandwidth(int n_streams, rwkv::Workspace& workspace) {
   return static_cast<double>(n_words) * 8 / seconds;
 }
 
-/// The matrix product at its best: operands that stay in the caches. Operations per second: of floats, or of integers
-/// where prompts are multiplied so with weights of this type.
-double measure_gemm_peak(rwkv::DType dtype, rwkv::Workspace& workspace) {
-  const auto& kernels = workspace.kernels<float>();
-  const auto& rounded = kernels.rounded;
-  const bool in_integers = workspace.rounds_activations<float>(dtype) && rounded.pack != nullptr;
-  const rwkv::DTypeInfo& stored = rwkv::info(in_integers ? dtype : rwkv::DType::f32);
-  const Index n_rows = in_integers ? rounded.gemm_rows : kernels.gemm_rows, n_out = 8 * n_rows;
-  constexpr Index n_in = 256, n_blocks = 16, n_groups = n_in / rwkv::group_size;
-  const Index block_tokens = in_integers ? rounded.gemm_tokens : kernels.gemm_tokens;
-  const Index n_tokens = n_blocks * block_tokens;
-  const Index block_bytes =
-      in_integers ? n_groups * rounded.group_bytes : n_in * block_tokens * static_cast<Index>(sizeof(float));
+/// The matrix product at its best: operands that stay in the caches. Operations per second.
+template <class Input>
+double measure_gemm_peak(const rwkv::PackedProducts<Input, float>& products, rwkv::DType dtype,
+                         rwkv::Workspace& workspace) {
+  constexpr Index n_in = 256, n_blocks = 16;
+  constexpr int n_repeats = 20;
+  const rwkv::DTypeInfo& stored = rwkv::info(dtype);
+  const Index n_out = 8 * products.rows, n_tokens = n_blocks * products.tokens;
+  const Index n_scratch = products.scratch_bytes(n_in);
   const auto n_threads = static_cast<Index>(workspace.n_threads());
   const rwkv::Buffer<std::byte> weight(n_out * n_in / stored.block_elements * stored.block_bytes);
-  const rwkv::Buffer<std::byte> packed(n_blocks * block_bytes);
-  rwkv::Buffer<float> y(n_threads * n_tokens * n_out), scratch(n_threads * n_rows * n_in);
-  const auto multiply = [&](Index worker) {
-    const auto slot = static_cast<std::size_t>(stored.dtype);
-    float* const out = y.data() + worker * n_tokens * n_out;
-    float* const room = scratch.data() + worker * n_rows * n_in;
-    if (in_integers) {
-      return rounded.gemm[slot](weight.data(), n_in, packed.data(), n_tokens, out, n_out, 0, n_out,
-                                reinterpret_cast<std::byte*>(room));
-    }
-    kernels.gemm[slot](weight.data(), n_in, n_out, reinterpret_cast<const float*>(packed.data()), n_tokens, out, 0,
-                       n_out, room);
-  };
-  constexpr int n_repeats = 20;
+  const rwkv::Buffer<std::byte> packed(n_blocks * products.packed_bytes(n_in));
+  rwkv::Buffer<float> y(n_threads * n_tokens * n_out);
+  rwkv::Buffer<std::byte> scratch(n_threads * n_scratch);
   const double seconds = median_seconds(7, [&] {
     workspace.threads().run(n_threads, [&](Index worker, int) {
-      for (int i = 0; i < n_repeats; ++i) multiply(worker);
+      for (int i = 0; i < n_repeats; ++i) {
+        products.multiply[static_cast<std::size_t>(dtype)](weight.data(), n_in, n_out, packed.data(), n_tokens,
+                                                           y.data() + worker * n_tokens * n_out, 0, n_out,
+                                                           scratch.data() + worker * n_scratch);
+      }
     });
   });
   return 2.0 * n_repeats * static_cast<double>(n_threads * n_tokens * n_out * n_in) / seconds;
+}
+
+/// With weights of the type, in the arithmetic that long prompts are multiplied in.
+double measure_gemm_peak(rwkv::DType dtype, rwkv::Workspace& workspace) {
+  const auto& kernels = workspace.kernels<float>();
+  constexpr Index many_tokens = 512;
+  const bool in_integers = workspace.rounds_activations<float>(dtype) && many_tokens <= kernels.rounded.most_rows;
+  if (in_integers) return measure_gemm_peak(kernels.rounded.gemm, dtype, workspace);
+  const bool has_split = kernels.split_gemm.multiply[static_cast<std::size_t>(dtype)] != nullptr;
+  return measure_gemm_peak(has_split ? kernels.split_gemm : kernels.gemm, dtype, workspace);
 }
 
 struct BenchCommand {

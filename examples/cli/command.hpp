@@ -104,8 +104,9 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
   model->envname("RWKV_MODEL")->check(file_name);
   command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
   command
-      .add_option("--isa", options.isa,
-                  "Instruction set: scalar, avx2, avx512, avx512-vnni, neon, neon-dot; default: the best here")
+      .add_option(
+          "--isa", options.isa,
+          "Instruction set: scalar, avx2, avx512, avx512-vnni, avx512-amx, neon, neon-dot; default: the best here")
       ->envname("RWKV_ISA");
   command.add_flag("--exact", options.exact, "With quantised weights: do not round activations to 8 bits, slower");
   command.add_flag(

@@ -41,8 +41,11 @@ class Workspace {
 public:
   /// Throws UnsupportedError if the processor lacks the instruction set, ArgumentError for a bad number of threads.
   explicit Workspace(const WorkspaceOptions& options = {})
+      : Workspace(kernel_table<float>(options.isa.value_or(best_isa())), options) {}
+  /// With kernels of one's own, whatever options.isa says.
+  explicit Workspace(const KernelTable<float>& kernels, const WorkspaceOptions& options = {})
       : threads_(options.n_threads == 0 ? std::min(n_processors(), ThreadPool::max_threads) : options.n_threads),
-        kernels_(kernel_table<float>(options.isa.value_or(best_isa()))),
+        kernels_(kernels),
         rounded_activations_(options.rounded_activations) {}
 
   [[nodiscard]] ThreadPool& threads() noexcept { return threads_; }

@@ -4,25 +4,19 @@
 
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/tensor.hpp"
+#include "support/kernel_tables.hpp"
 #include "support/support.hpp"
 #include "support/weights.hpp"
 
 using namespace rwkv;
 using rwkv_test::append;
+using rwkv_test::available_tables;
 using rwkv_test::random_blocks;
 using rwkv_test::random_values;
 using rwkv_test::Stored;
 using rwkv_test::stored;
 
 namespace {
-
-std::vector<KernelTable<float>> available_tables() {
-  std::vector<KernelTable<float>> tables;
-  for (const Isa isa : all_isas) {
-    if (is_available(isa)) tables.push_back(kernel_table<float>(isa));
-  }
-  return tables;
-}
 
 std::vector<DType> weight_dtypes() {
   std::vector<DType> dtypes;
@@ -55,20 +49,19 @@ std::vector<double> rounded_magnitudes(const std::vector<double>& row) {
   return magnitudes;
 }
 
-/// All rows, in two parts.
-std::vector<float> rounded_gemm(const RoundedProducts& products, const Stored& weight, Index n_in, Index n_out,
-                                const std::vector<RoundedRow>& rows) {
-  const auto n_tokens = static_cast<Index>(rows.size());
-  const Index n_blocks = (n_tokens + products.gemm_tokens - 1) / products.gemm_tokens;
-  Buffer<std::byte> packed(n_blocks * n_in / group_size * products.group_bytes);
-  Buffer<std::byte> scratch(products.gemm_rows * n_in * 3 / 2);
-  products.pack(rows.data(), n_tokens, packed.data(), 0, n_blocks / 2);
-  products.pack(rows.data(), n_tokens, packed.data(), n_blocks / 2, n_blocks);
+/// Packed in two parts, multiplied in two parts.
+template <class Input>
+std::vector<float> multiply_packed(const PackedProducts<Input, float>& products, const Stored& weight, Index n_in,
+                                   Index n_out, const Input* x, Index n_tokens) {
+  const Index n_blocks = products.n_blocks(n_tokens);
+  Buffer<std::byte> packed(n_blocks * products.packed_bytes(n_in)), scratch(products.scratch_bytes(n_in));
+  products.pack(x, n_tokens, n_in, packed.data(), 0, n_blocks / 2);
+  products.pack(x, n_tokens, n_in, packed.data(), n_blocks / 2, n_blocks);
   std::vector<float> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
-  const Index cut = std::min(products.gemm_rows, n_out);
+  const Index cut = std::min(products.rows, n_out);
   for (const auto& [begin, end] : {std::pair(Index{0}, cut), std::pair(cut, n_out)}) {
-    products.gemm[static_cast<std::size_t>(weight.dtype)](weight.data(), n_in, packed.data(), n_tokens, y.data(), n_out,
-                                                          begin, end, scratch.data());
+    products.multiply[static_cast<std::size_t>(weight.dtype)](weight.data(), n_in, n_out, packed.data(), n_tokens,
+                                                              y.data(), begin, end, scratch.data());
   }
   return y;
 }
@@ -85,22 +78,21 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
   for (const KernelTable<float>& table : available_tables()) {
     for (const DType dtype : weight_dtypes()) {
       const Index block = info(dtype).block_elements;
-      for (Index n_in = block; n_in <= std::max(2 * table.gemm_tokens + 1, 3 * block); n_in += block) {
+      for (Index n_in = block; n_in <= std::max(2 * table.gemm.tokens + 1, 3 * block); n_in += block) {
         const Index n_out = n_in % 19 + 1;
         const Index n_tokens = n_in % 70 + 1;
         const auto x = random_values<float>(n_tokens * n_in, static_cast<std::uint64_t>(n_in));
         const Stored weight = rwkv_test::random_stored(dtype, n_out * n_in, 99);
         std::vector<float> one(static_cast<std::size_t>(n_out), NAN);
-        std::vector<float> all(static_cast<std::size_t>(n_out * n_tokens), NAN);
-        std::vector<float> packed(static_cast<std::size_t>((n_tokens + table.gemm_tokens) * n_in));
-        std::vector<float> scratch(static_cast<std::size_t>(table.gemm_rows * n_in));
+        const auto all = multiply_packed(table.gemm, weight, n_in, n_out, x.data(), n_tokens);
+        const bool has_split = table.split_gemm.multiply[static_cast<std::size_t>(dtype)] != nullptr;
+        const auto split = has_split ? multiply_packed(table.split_gemm, weight, n_in, n_out, x.data(), n_tokens)
+                                     : std::vector<float>();
         const auto slot = static_cast<std::size_t>(dtype);
         table.gemv[slot](weight.data(), n_in, x.data(), 1, one.data(), n_out, 0, n_out);
         std::vector<float> few(all.size(), NAN);
         const Index n_few = std::min(n_tokens, max_few_rows);
         table.gemv[slot](weight.data(), n_in, x.data(), n_few, few.data(), n_out, 0, n_out);
-        table.pack(x.data(), n_tokens, n_in, packed.data(), 0, (n_tokens + table.gemm_tokens - 1) / table.gemm_tokens);
-        table.gemm[slot](weight.data(), n_in, n_out, packed.data(), n_tokens, all.data(), 0, n_out, scratch.data());
         for (Index o = 0; o < n_out; ++o) {
           std::vector<double> row;
           for (Index k = 0; k < n_in; ++k) row.push_back(weight.at(o * n_in + k));
@@ -119,6 +111,11 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
             CAPTURE(o);
             CAPTURE(t);
             REQUIRE(std::abs(all[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
+            // Three products for each.
+            const double split_bound = dot_bound(magnitude, 3 * n_in) + table.split_error * magnitude;
+            if (has_split) {
+              REQUIRE(std::abs(split[static_cast<std::size_t>(t * n_out + o)] - sum) <= split_bound);
+            }
             if (t == 0) REQUIRE(std::abs(one[static_cast<std::size_t>(o)] - sum) <= dot_bound(magnitude, n_in));
             if (t < n_few) {
               REQUIRE(std::abs(few[static_cast<std::size_t>(t * n_out + o)] - sum) <= dot_bound(magnitude, n_in));
@@ -177,7 +174,7 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
       if (multiply == nullptr) continue;
       for (const Index n_in : {block, 3 * block, 1024 / block * block, 1024 + block, 2560 / block * block}) {
         const Index n_out = n_in / 32 % 7 + 5;
-        const bool has_gemm = table.rounded.pack != nullptr;
+        const bool has_gemm = table.rounded.most_rows > 0;
         const Index n_few = n_in / 32 % max_few_rows + 1, n_tokens = has_gemm ? n_in / 32 % 40 + 1 : n_few;
         const Stored weight = random_blocks(dtype, n_out * n_in, 7);
         std::vector<Rounded> rounded;
@@ -188,7 +185,8 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
         }
         std::vector<float> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
         multiply(weight.data(), n_in, rows.data(), std::min(n_few, n_tokens), y.data(), n_out, 0, n_out);
-        const auto by_gemm = has_gemm ? rounded_gemm(table.rounded, weight, n_in, n_out, rows) : std::vector<float>();
+        const auto by_gemm = has_gemm ? multiply_packed(table.rounded.gemm, weight, n_in, n_out, rows.data(), n_tokens)
+                                      : std::vector<float>();
         std::vector<std::vector<float>> x(rows.size(), std::vector<float>(static_cast<std::size_t>(n_in)));
         for (std::size_t t = 0; t < rows.size(); ++t) table.rounded.restore(rows[t], x[t].data());
         for (Index o = 0; o < n_out; ++o) {
@@ -442,7 +440,8 @@ TEST_CASE("sigmoid saturates without overflow and keeps NaN") {
 TEST_CASE("names of instruction sets are read back, others are refused with the list") {
   for (const Isa isa : all_isas) CHECK(isa_from_name(name(isa)) == isa);
   CHECK_THROWS_WITH_AS(static_cast<void>(isa_from_name("sse9")),
-                       doctest::Contains("scalar, avx2, avx512, avx512-vnni, neon, neon-dot"), ArgumentError);
+                       doctest::Contains("scalar, avx2, avx512, avx512-vnni, avx512-amx, neon, neon-dot"),
+                       ArgumentError);
   CHECK(is_available(Isa::scalar));
 }
 

@@ -32,7 +32,7 @@ void set_products(KernelTable<Scalar>& table, DType dtype) noexcept {
     table.gemv[slot] = gemv_of_widened<expand<Stored>, 1, Stored::size>;
     table.gemv_by_input[slot] = gemv_by_input<void>;
   }
-  table.gemm[slot] = gemm<expand<Stored>, 1, Stored::size>;
+  table.gemm.multiply[slot] = gemm<expand<Stored>, 1, Stored::size>;
   table.expand[slot] = expand<Stored>;
 }
 
@@ -42,7 +42,8 @@ void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>)
         gemv_of_widened<expand_packed<Packed>, Packed::block, Packed::size>),
    ...);
   ((table.gemv_by_input[static_cast<std::size_t>(Packed::dtype)] = gemv_by_input<void>), ...);
-  ((table.gemm[static_cast<std::size_t>(Packed::dtype)] = gemm<expand_packed<Packed>, Packed::block, Packed::size>),
+  ((table.gemm.multiply[static_cast<std::size_t>(Packed::dtype)] =
+        gemm<expand_packed<Packed>, Packed::block, Packed::size>),
    ...);
   ((table.expand[static_cast<std::size_t>(Packed::dtype)] = expand_packed<Packed>), ...);
 }
@@ -50,8 +51,7 @@ void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>)
 [[nodiscard]] inline KernelTable<Scalar> make_table() noexcept {
   KernelTable<Scalar> table{};
   table.isa = RWKV_ISA_VALUE;
-  table.gemm_rows = Lanes::gemm_rows;
-  table.gemm_tokens = gemm_tokens;
+  table.gemm = packed_products();
   set_products<StoredF32>(table, DType::f32);
   set_products<StoredF16>(table, DType::f16);
   set_products<StoredBF16>(table, DType::bf16);
@@ -60,7 +60,6 @@ void set_products(KernelTable<Scalar>& table, unpacking::PackedTypes<Packed...>)
   if constexpr (sizeof(Scalar) == sizeof(float)) {
     table.rounded = unpacking::rounded_products(unpacking::AllPacked{});
   }
-  table.pack = pack;
   table.gemm_by_input = gemm_by_input;
   table.layer_norm = layer_norm;
   table.mix = mix;

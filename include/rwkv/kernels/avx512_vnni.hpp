@@ -5,6 +5,8 @@
 #include "rwkv/kernels/avx512.hpp"
 
 #if RWKV_HAS_X86
+#include <limits>
+
 #define RWKV_ISA avx512_vnni
 #define RWKV_ATTR __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 #define RWKV_INLINE \

@@ -79,6 +79,30 @@ inline constexpr Index max_few_rows = 16;
   return n / group_size * (group_size + 6 * static_cast<Index>(sizeof(float)));
 }
 
+template <class Scalar>
+struct WeightByInput;
+
+/// Products of stored weights with many rows of activations, numbers or RoundedRow, which are packed first.
+template <class Input, class Scalar>
+struct PackedProducts {
+  Index rows = 0;    ///< outputs of one register tile; work is split at multiples of them
+  Index tokens = 0;  ///< of one block of packed activations
+  Index (*packed_bytes)(Index n_in) noexcept = nullptr;   ///< of one block
+  Index (*scratch_bytes)(Index n_in) noexcept = nullptr;  ///< for each thread
+  /// Packs blocks [begin, end) of x: numbers [n_tokens, n_in], or n_tokens rows.
+  void (*pack)(const Input* x, Index n_tokens, Index n_in, std::byte* packed, Index begin,
+               Index end) noexcept = nullptr;
+  /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens; y is [n_tokens, n_out].
+  using Multiply = void (*)(const std::byte* weight, Index n_in, Index n_out, const std::byte* packed, Index n_tokens,
+                            Scalar* y, Index begin, Index end, std::byte* scratch) noexcept;
+  std::array<Multiply, dtype_infos.size()> multiply{};  ///< by DType; null where there is none
+  /// The same with weights stored by input, of any type. begin is a multiple of weight.columns_of_task(). May be null.
+  void (*multiply_by_input)(const WeightByInput<Scalar>& weight, Index n_out, const std::byte* packed, Index n_tokens,
+                            Scalar* y, Index begin, Index end, std::byte* scratch) noexcept = nullptr;
+
+  [[nodiscard]] Index n_blocks(Index n_tokens) const noexcept { return (n_tokens + tokens - 1) / tokens; }
+};
+
 /// The products of weights in blocks with rounded activations. Null where there are none.
 struct RoundedProducts {
   /// A row with a value that is not finite becomes NaN.
@@ -92,18 +116,9 @@ struct RoundedProducts {
 
   /// Up to how many rows that is the fastest.
   Index few_rows = max_few_rows;
-
-  /// For more rows, where the instruction set has something better than products of floats: blocks of gemm_tokens rows
-  /// are packed, group_bytes for each 32 numbers of a block. pack() does so for blocks [begin, end).
-  Index gemm_tokens = 0;
-  Index group_bytes = 0;
-  void (*pack)(const RoundedRow* rows, Index n_tokens, std::byte* packed, Index begin, Index end) noexcept = nullptr;
-  /// The same products for all tokens; begin is a multiple of gemm_rows. scratch is [gemm_rows, n_in] of 1.5 bytes, one
-  /// for each thread, aligned as floats.
-  Index gemm_rows = 0;
-  using Gemm = void (*)(const std::byte* weight, Index n_in, const std::byte* packed, Index n_tokens, float* y,
-                        Index n_out, Index begin, Index end, std::byte* scratch) noexcept;
-  std::array<Gemm, dtype_infos.size()> gemm{};  ///< by DType
+  /// For more rows, up to most_rows, where the instruction set has something better than products of floats.
+  PackedProducts<RoundedRow, float> gemm{};
+  Index most_rows = 0;
 };
 
 RWKV_NAMESPACE_END

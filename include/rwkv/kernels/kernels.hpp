@@ -24,6 +24,7 @@ RWKV_NAMESPACE_END
 
 #include "rwkv/kernels/avx2.hpp"
 #include "rwkv/kernels/avx512.hpp"
+#include "rwkv/kernels/avx512_amx.hpp"
 #include "rwkv/kernels/avx512_vnni.hpp"
 #include "rwkv/kernels/neon.hpp"
 #include "rwkv/kernels/neon_dot.hpp"
@@ -43,11 +44,12 @@ KernelTable<Scalar> kernel_table(Isa isa) {
     }
 #if RWKV_HAS_X86
     if (isa == Isa::avx512) return kernels::avx512::make_table();
-    if (isa == Isa::avx512_vnni) {
+    if (isa == Isa::avx512_vnni || isa == Isa::avx512_amx) {
       KernelTable<float> table = kernels::avx512::make_table();
       table.isa = isa;
       table.rounded = kernels::avx512_vnni::rounded_products(kernels::avx2::AllPacked{});
       kernels::avx512_vnni::set_gemm(table.rounded, kernels::avx2::AllPacked{});
+      if (isa == Isa::avx512_amx) kernels::avx512_amx::use_tiles(table, kernels::avx2::AllPacked{});
       return table;
     }
     if (isa == Isa::avx2) return kernels::avx2::make_table();

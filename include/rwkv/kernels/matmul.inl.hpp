@@ -194,10 +194,10 @@ RWKV_ATTR void gemv_of_widened(const std::byte* weight, Index n_in, const Scalar
 
 inline constexpr Index gemm_tokens = 2 * Lanes::count;
 
-RWKV_ATTR inline void pack(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin,
+RWKV_ATTR inline void pack(const Scalar* x, Index n_tokens, Index n_in, std::byte* packed, Index begin,
                            Index end) noexcept {
   for (Index block = begin; block < end; ++block) {
-    Scalar* const to = packed + block * gemm_tokens * n_in;
+    Scalar* const to = reinterpret_cast<Scalar*>(packed) + block * gemm_tokens * n_in;
     for (Index t = 0; t < gemm_tokens; ++t) {
       const Index token = block * gemm_tokens + t;
       for (Index k = 0; k < n_in; ++k) to[k * gemm_tokens + t] = token < n_tokens ? x[token * n_in + k] : Scalar(0);
@@ -248,9 +248,21 @@ RWKV_ATTR RWKV_NOINLINE inline void gemm_rows(const StoredRows& rows, Index n_ou
 }
 
 template <auto expand_function, Index block, Index size>
-RWKV_ATTR void gemm(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens, Scalar* y,
-                    Index begin, Index end, Scalar* scratch) noexcept {
-  gemm_rows({expand_function, block, size, weight, n_in}, n_out, packed, n_tokens, y, begin, end, scratch);
+RWKV_ATTR void gemm(const std::byte* weight, Index n_in, Index n_out, const std::byte* packed, Index n_tokens,
+                    Scalar* y, Index begin, Index end, std::byte* scratch) noexcept {
+  gemm_rows({expand_function, block, size, weight, n_in}, n_out, reinterpret_cast<const Scalar*>(packed), n_tokens, y,
+            begin, end, reinterpret_cast<Scalar*>(scratch));
+}
+
+/// What all types of weights share.
+[[nodiscard]] inline PackedProducts<Scalar, Scalar> packed_products() noexcept {
+  PackedProducts<Scalar, Scalar> products;
+  products.rows = Lanes::gemm_rows;
+  products.tokens = gemm_tokens;
+  products.packed_bytes = [](Index n_in) noexcept { return gemm_tokens * n_in * Index{sizeof(Scalar)}; };
+  products.scratch_bytes = [](Index n_in) noexcept { return Lanes::gemm_rows * n_in * Index{sizeof(Scalar)}; };
+  products.pack = pack;
+  return products;
 }
 
 }  // namespace kernels::RWKV_ISA

@@ -98,27 +98,22 @@ inline constexpr Index inputs_of_task = 256;
 template <class Scalar>
 struct KernelTable {
   Isa isa;
-  Index gemm_rows;    ///< outputs of one register tile; work on gemm is split at its multiples
-  Index gemm_tokens;  ///< tokens of one register tile, and of one block of packed activations
 
   /// y[t, o] = sum over k of weight[o, k] x[t, k] for rows o in [begin, end) and 1 to max_few_rows tokens: the weights
   /// are read once. weight is [n_out, n_in] in its dtype, x [n_tokens, n_in], y [n_tokens, n_out].
   using Gemv = void (*)(const std::byte* weight, Index n_in, const Scalar* x, Index n_tokens, Scalar* y, Index n_out,
                         Index begin, Index end) noexcept;
-  /// x [n_tokens, n_in] -> blocks of gemm_tokens tokens: packed[block][k][token], zero-padded. For blocks [begin, end).
-  using Pack = void (*)(const Scalar* x, Index n_tokens, Index n_in, Scalar* packed, Index begin, Index end) noexcept;
-  /// y[t, o] = sum over k of weight[o, k] x[t, k] for o in [begin, end) and all tokens, x packed; y is [n_tokens,
-  /// n_out]. begin is a multiple of gemm_rows. scratch is [gemm_rows, n_in], one for each thread.
-  using Gemm = void (*)(const std::byte* weight, Index n_in, Index n_out, const Scalar* packed, Index n_tokens,
-                        Scalar* y, Index begin, Index end, Scalar* scratch) noexcept;
   /// y[i] = the i-th of n stored numbers.
   using Expand = void (*)(const std::byte* stored, Index n, Scalar* y) noexcept;
 
   /// By DType; null for types that hold no weights.
   std::array<Gemv, dtype_infos.size()> gemv{};
-  std::array<Gemm, dtype_infos.size()> gemm{};
   std::array<Expand, dtype_infos.size()> expand{};
-  Pack pack;
+  PackedProducts<Scalar, Scalar> gemm{};  ///< for more tokens
+  /// The same, faster, for some types: numbers are split into two of bf16, so that results may be off by split_error of
+  /// the sum of the magnitudes of the products, besides rounding in float.
+  PackedProducts<Scalar, Scalar> split_gemm{};
+  static constexpr double split_error = 0x1p-16;
 
   /// y[t, o] = sum over k in [first_input, last_input), inputs_of_task at most, of x[t, k] weight[k, o], for o in
   /// [begin, end), which begins and ends with blocks, and 1 to max_few_rows tokens. Rows of inputs that are zero for

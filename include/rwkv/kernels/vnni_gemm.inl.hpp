@@ -18,9 +18,9 @@ struct alignas(64) PackedGroup {
 };
 
 /// Of tokens [16 b, 16 b + 16) for blocks b in [begin, end): packed[b][group], zeros after the last token.
-RWKV_ATTR inline void pack_rounded(const RoundedRow* rows, Index n_tokens, std::byte* packed, Index begin,
+RWKV_ATTR inline void pack_rounded(const RoundedRow* rows, Index n_tokens, Index n_in, std::byte* packed, Index begin,
                                    Index end) noexcept {
-  const Index n_groups = rows->n_groups;
+  const Index n_groups = n_in / group_size;
   for (Index block = begin; block < end; ++block) {
     auto* const to = reinterpret_cast<PackedGroup*>(packed) + block * n_groups;
     for (Index t = 0; t < gemm_tokens; ++t) {
@@ -54,6 +54,8 @@ struct UnpackedRows {
   float* scales;     // [gemm_rows, n_in / 16], of which each row uses the first n_in / 32 n_scales
   float* offsets;    // the same
   Index n_in;
+
+  [[nodiscard]] static constexpr Index n_bytes(Index n) noexcept { return gemm_rows * n * 3 / 2; }
 
   RWKV_INLINE UnpackedRows(std::byte* scratch, Index n) noexcept
       : codes(scratch),
@@ -187,8 +189,8 @@ RWKV_ATTR RWKV_NOINLINE void gemm_unpacked(UnpackRow unpack, Index row_bytes, in
 }
 
 template <class Packed>
-RWKV_ATTR void gemm_rounded(const std::byte* weight, Index n_in, const std::byte* packed, Index n_tokens, float* y,
-                            Index n_out, Index begin, Index end, std::byte* scratch) noexcept {
+RWKV_ATTR void gemm_rounded(const std::byte* weight, Index n_in, Index n_out, const std::byte* packed, Index n_tokens,
+                            float* y, Index begin, Index end, std::byte* scratch) noexcept {
   constexpr bool is_signed = Packed::layout == CodeLayout::signed_bytes;
   gemm_unpacked<Packed::n_scales, Packed::has_minima>(unpack_row<Packed>, n_in / Packed::block * Packed::size,
                                                       is_signed ? 128 : Packed::zero, weight, n_in, packed, n_tokens, y,
@@ -198,11 +200,13 @@ RWKV_ATTR void gemm_rounded(const std::byte* weight, Index n_in, const std::byte
 template <class... Packed>
 void set_gemm(RoundedProducts& products, unpacking::PackedTypes<Packed...>) noexcept {
   products.few_rows = 4;  // below that a tile of 16 tokens has too little to do
-  products.gemm_tokens = gemm_tokens;
-  products.gemm_rows = gemm_rows;
-  products.group_bytes = sizeof(PackedGroup);
-  products.pack = pack_rounded;
-  ((products.gemm[static_cast<std::size_t>(Packed::dtype)] = gemm_rounded<Packed>), ...);
+  products.most_rows = std::numeric_limits<Index>::max();
+  products.gemm.rows = gemm_rows;
+  products.gemm.tokens = gemm_tokens;
+  products.gemm.packed_bytes = [](Index n_in) noexcept { return n_in / group_size * Index{sizeof(PackedGroup)}; };
+  products.gemm.scratch_bytes = [](Index n_in) noexcept { return UnpackedRows::n_bytes(n_in); };
+  products.gemm.pack = pack_rounded;
+  ((products.gemm.multiply[static_cast<std::size_t>(Packed::dtype)] = gemm_rounded<Packed>), ...);
 }
 
 }  // namespace kernels::RWKV_ISA

@@ -167,24 +167,30 @@ void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Worksp
   }
 }
 
-/// With rounded activations, in integers.
-inline void multiply_many_rounded_rows(const PreparedProduct<float>& product, Workspace& workspace) {
-  const RoundedProducts& kernels = workspace.kernels<float>().rounded;
+/// With many rows, x as the kernels want them.
+template <class Input, class Scalar>
+void multiply_packed(const PackedProducts<Input, Scalar>& kernels, const PreparedProduct<Scalar>& product,
+                     const Input* x, Workspace& workspace) {
   ThreadPool& threads = workspace.threads();
   const StoredMatrix& weight = *product.weight;
-  const Index n_in = weight.n_in, n_out = weight.n_out, n_tokens = product.x.n_rows;
-  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
-  const Index scratch_bytes = kernels.gemm_rows * n_in * 3 / 2;
+  const Index n_in = weight.n_in, n_tokens = product.x.n_rows, n_blocks = kernels.n_blocks(n_tokens);
+  const Index n_scratch = kernels.scratch_bytes(n_in);
   Workspace::Frame frame(workspace);
-  auto* const packed = frame.take<std::byte>(n_blocks * (n_in / group_size) * kernels.group_bytes);
-  auto* const scratch = frame.take<std::byte>(scratch_bytes * threads.n_threads());
-  threads.run_split(n_blocks, 1, [&](Range blocks, int) {
-    kernels.pack(product.rounded, n_tokens, packed, blocks.begin, blocks.end);
-  });
-  threads.run_split(n_out, kernels.gemm_rows, [&](Range rows, int worker) {
-    kernels.gemm[static_cast<std::size_t>(weight.tensor.dtype)](weight.tensor.data, n_in, packed, n_tokens,
-                                                                product.y.data, n_out, rows.begin, rows.end,
-                                                                scratch + worker * scratch_bytes);
+  auto* const packed = frame.template take<std::byte>(n_blocks * kernels.packed_bytes(n_in));
+  auto* const scratch = frame.template take<std::byte>(n_scratch * threads.n_threads());
+  threads.run_split(n_blocks, 1,
+                    [&](Range blocks, int) { kernels.pack(x, n_tokens, n_in, packed, blocks.begin, blocks.end); });
+  if (weight.is_by_input) {
+    const auto columns = weight.by_input(workspace.kernels<Scalar>());
+    return threads.run_split(weight.n_out, columns.columns_of_task(), [&](Range range, int worker) {
+      kernels.multiply_by_input(columns, weight.n_out, packed, n_tokens, product.y.data, range.begin, range.end,
+                                scratch + worker * n_scratch);
+    });
+  }
+  threads.run_split(weight.n_out, kernels.rows, [&](Range rows, int worker) {
+    kernels.multiply[static_cast<std::size_t>(weight.tensor.dtype)](weight.tensor.data, n_in, weight.n_out, packed,
+                                                                    n_tokens, product.y.data, rows.begin, rows.end,
+                                                                    scratch + worker * n_scratch);
   });
 }
 
@@ -221,28 +227,17 @@ void multiply_many_rows_by_input(const PreparedProduct<Scalar>& product, Workspa
 
 template <class Scalar>
 void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& workspace) {
-  if (product.weight->is_by_input) return multiply_many_rows_by_input(product, workspace);
   const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
+  const bool has_split = kernels.split_gemm.multiply[static_cast<std::size_t>(product.weight->tensor.dtype)] != nullptr;
+  if (product.weight->is_by_input && !has_split) return multiply_many_rows_by_input(product, workspace);
   if constexpr (std::is_same_v<Scalar, float>) {
-    if (product.rounded != nullptr && kernels.rounded.pack != nullptr) {
-      return multiply_many_rounded_rows(product, workspace);
+    if (product.rounded != nullptr && product.x.n_rows <= kernels.rounded.most_rows) {
+      return multiply_packed(kernels.rounded.gemm, product, product.rounded, workspace);
     }
   }
-  ThreadPool& threads = workspace.threads();
-  const StoredMatrix& weight = *product.weight;
-  const Index n_in = weight.n_in, n_tokens = product.x.n_rows;
-  const Index n_blocks = (n_tokens + kernels.gemm_tokens - 1) / kernels.gemm_tokens;
   Workspace::Frame frame(workspace);
-  Scalar* const packed = frame.template take<Scalar>(n_blocks * kernels.gemm_tokens * n_in);
-  Scalar* const scratch = frame.template take<Scalar>(kernels.gemm_rows * n_in * threads.n_threads());
   const MatrixView<const Scalar> x = product.rounded == nullptr ? product.x : restore_rows(product, workspace, frame);
-  threads.run_split(n_blocks, 1,
-                    [&](Range blocks, int) { kernels.pack(x.data, n_tokens, n_in, packed, blocks.begin, blocks.end); });
-  threads.run_split(weight.n_out, kernels.gemm_rows, [&](Range rows, int worker) {
-    const auto gemm = kernels.gemm[static_cast<std::size_t>(weight.tensor.dtype)];
-    gemm(weight.tensor.data, n_in, weight.n_out, packed, n_tokens, product.y.data, rows.begin, rows.end,
-         scratch + worker * kernels.gemm_rows * n_in);
-  });
+  multiply_packed(has_split ? kernels.split_gemm : kernels.gemm, product, x.data, workspace);
 }
 
 }  // namespace detail
