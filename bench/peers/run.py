@@ -55,7 +55,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "peers")
     parser.add_argument("--shapes", nargs="+", default=["v7-0.1B"], help="of RWKV-7: llama.cpp has no older than 6")
     parser.add_argument("--dtypes", nargs="+", default=["bf16", "q8_0", "q4_0"])
-    parser.add_argument("--isa", help="for rwkv only")
+    parser.add_argument("--rwkv-flags", default="", help='for rwkv only, such as "--interleave --isa avx2"')
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--gen", type=int, default=40)
@@ -65,7 +65,7 @@ def main():
     libraries = prepare(work)
 
     counts = [str(arguments.prompt), str(arguments.gen)]
-    isa = ["--isa", arguments.isa] if arguments.isa else []
+    flags = arguments.rwkv_flags.split()
     print("| model | decode: rwkv, llama.cpp tokens/s | ratio (least .. most) | prompt: rwkv, llama.cpp | ratio |")
     print("| --- | --- | --- | --- | --- |")
     for shape in arguments.shapes:
@@ -76,7 +76,7 @@ def main():
             ours, theirs = [], []
             for _ in range(arguments.runs):
                 ours.append(json.loads(run([arguments.rwkv, "bench", "-m", model, "--threads", arguments.threads,
-                                            "--prompt", counts[0], "--gen", counts[1], "--json", *isa])))
+                                            "--prompt", counts[0], "--gen", counts[1], "--json", *flags])))
                 theirs.append(json.loads(run([work / "llama_cpp", model, libraries, arguments.threads, *counts])))
             cells = [f"{shape} {dtype}"]
             for key in ("decode_tokens_per_second", "prompt_tokens_per_second"):

@@ -42,6 +42,7 @@ struct ModelOptions {
   std::string isa;
   bool exact = false;
   bool sparse = false;
+  bool interleave = false;
   int n_threads = 0;
   bool verify = true;
   std::optional<double> group_norm_eps;
@@ -65,7 +66,7 @@ struct ModelOptions {
       }
       config.group_norm_eps = *group_norm_eps;
     }
-    return rwkv::BasicModel<Scalar>(checkpoint, config);
+    return rwkv::BasicModel<Scalar>(checkpoint, config, {.interleaved = interleave});
   }
   template <class Scalar = float>
   [[nodiscard]] rwkv::BasicModel<Scalar> load() const {
@@ -113,6 +114,8 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       "--sparse", options.sparse,
       "Copy the value matrices of channel mixing (f32, f16, bf16) so that a token reads of them only what it "
       "needs: more memory, less time");
+  command.add_flag("--interleave", options.interleave,
+                   "Copy matrices of q8_0, q4_0 and iq4_nl as AVX-512 VNNI multiplies them faster: more memory");
   add_no_verify(command, options.verify);
   command
       .add_option("--group-norm-eps", options.group_norm_eps,

@@ -4,6 +4,7 @@
 
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/tensor.hpp"
+#include "rwkv/kernels/interleave.hpp"
 #include "support/kernel_tables.hpp"
 #include "support/support.hpp"
 #include "support/weights.hpp"
@@ -63,6 +64,25 @@ std::vector<float> multiply_packed(const PackedProducts<Input, float>& products,
     products.multiply[static_cast<std::size_t>(weight.dtype)](weight.data(), n_in, n_out, packed.data(), n_tokens,
                                                               y.data(), begin, end, scratch.data());
   }
+  return y;
+}
+
+/// With n_out rows, and more up to a multiple of 16, interleaved. Empty if there is no kernel.
+std::vector<float> multiply_interleaved(const RoundedProducts& products, const Stored& weight, Index n_in, Index n_out,
+                                        const std::vector<RoundedRow>& x) {
+  const auto multiply = products.multiply_interleaved[static_cast<std::size_t>(weight.dtype)];
+  if (multiply == nullptr) return {};
+  const DTypeInfo& type = info(weight.dtype);
+  const Index row_bytes = n_in / type.block_elements * type.block_bytes, n_rows = (n_out + 15) / 16 * 16;
+  std::vector<std::byte> rows(static_cast<std::size_t>(n_rows * row_bytes)), interleaved(rows.size());
+  std::copy_n(weight.data(), n_out * row_bytes, rows.data());
+  for (Index row = 0; row < n_rows; row += 16) {
+    interleave_rows(weight.dtype, rows.data() + row * row_bytes, n_in, interleaved.data() + row * row_bytes);
+  }
+  const auto n_tokens = static_cast<Index>(x.size());
+  std::vector<float> all(static_cast<std::size_t>(n_tokens * n_rows), NAN), y;
+  multiply(interleaved.data(), n_in, x.data(), n_tokens, all.data(), n_rows, 0, n_rows);
+  for (Index t = 0; t < n_tokens; ++t) y.insert(y.end(), all.begin() + t * n_rows, all.begin() + t * n_rows + n_out);
   return y;
 }
 
@@ -127,6 +147,24 @@ TEST_CASE("gemv and gemm are the exact product within the rounding of a float su
   }
 }
 
+TEST_CASE("interleaved rows are separated again") {
+  for (const DType dtype : weight_dtypes()) {
+    if (!can_interleave(dtype)) continue;
+    const Index n_in = 96;
+    const Stored rows = random_blocks(dtype, 16 * n_in, 7);
+    std::vector<std::byte> interleaved(rows.bytes.size() - 1), separated(interleaved.size());
+    interleave_rows(dtype, rows.data(), n_in, interleaved.data());
+    separate_rows(dtype, interleaved.data(), n_in, separated.data());
+    CHECK(std::equal(separated.begin(), separated.end(), rows.data()));
+    CHECK(separated != interleaved);
+    // The scales of the first block of all rows come first.
+    for (Index r = 0; r < 16; ++r) {
+      CHECK(std::equal(interleaved.begin() + 2 * r, interleaved.begin() + 2 * r + 2,
+                       rows.data() + r * n_in / 32 * info(dtype).block_bytes));
+    }
+  }
+}
+
 TEST_CASE("rounded activations are multiples of 1/127 of the largest of each 32") {
   for (const KernelTable<float>& table : available_tables()) {
     CAPTURE(name(table.isa));
@@ -173,7 +211,7 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
       REQUIRE((multiply != nullptr) == (block > 1));
       if (multiply == nullptr) continue;
       for (const Index n_in : {block, 3 * block, 1024 / block * block, 1024 + block, 2560 / block * block}) {
-        const Index n_out = n_in / 32 % 7 + 5;
+        const Index n_out = n_in / 32 % 7 + 5 + n_in / 1024 * 64;
         const bool has_gemm = table.rounded.most_rows > 0;
         const Index n_few = n_in / 32 % max_few_rows + 1, n_tokens = has_gemm ? n_in / 32 % 40 + 1 : n_few;
         const Stored weight = random_blocks(dtype, n_out * n_in, 7);
@@ -185,6 +223,7 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
         }
         std::vector<float> y(static_cast<std::size_t>(n_tokens * n_out), NAN);
         multiply(weight.data(), n_in, rows.data(), std::min(n_few, n_tokens), y.data(), n_out, 0, n_out);
+        const auto interleaved = multiply_interleaved(table.rounded, weight, n_in, n_out, rows);
         const auto by_gemm = has_gemm ? multiply_packed(table.rounded.gemm, weight, n_in, n_out, rows.data(), n_tokens)
                                       : std::vector<float>();
         std::vector<std::vector<float>> x(rows.size(), std::vector<float>(static_cast<std::size_t>(n_in)));
@@ -208,6 +247,7 @@ TEST_CASE("products of blocks with rounded activations are exact but for the rou
             // Whole groups of products are exact: the roundings are those of a sum over groups.
             const auto at = t * static_cast<std::size_t>(n_out) + static_cast<std::size_t>(o);
             if (static_cast<Index>(t) < n_few) REQUIRE(std::abs(y[at] - sum) <= dot_bound(magnitude, n_in / 32));
+            if (!interleaved.empty()) REQUIRE(std::abs(interleaved[at] - sum) <= dot_bound(magnitude, n_in / 32));
             if (has_gemm) REQUIRE(std::abs(by_gemm[at] - sum) <= dot_bound(magnitude, n_in / 32));
           }
         }

@@ -2,6 +2,7 @@
 #include "rwkv/nn/linear.hpp"
 
 #include "rwkv/core/eigen.hpp"
+#include "support/kernel_tables.hpp"
 #include "support/support.hpp"
 #include "support/weights.hpp"
 
@@ -105,6 +106,47 @@ TEST_CASE("y = x W by input is the same product, for every type, number of rows,
       }
     }
   }
+}
+
+TEST_CASE("interleaved rows give the same product, for every instruction set, number of rows and threads") {
+  const Index n_in = 320, n_out = 208;
+  for (const DType dtype : {DType::q8_0, DType::q4_0, DType::iq4_nl}) {
+    CAPTURE(name(dtype));
+    const rwkv_test::Stored stored = rwkv_test::random_stored(dtype, n_in * n_out, 11);
+    const TensorView weight = stored.view({n_out, n_in});
+    const Linear rows(weight), interleaved = Linear::interleaved(weight);
+    CHECK(interleaved.weight().tensor.n_bytes() == weight.n_bytes());
+    for (const KernelTable<float>& table : rwkv_test::available_tables()) {
+      CAPTURE(name(table.isa));
+      for (const bool is_rounded : {true, false}) {
+        Workspace one(table, {.n_threads = 1, .rounded_activations = is_rounded});
+        Workspace three(table, {.n_threads = 3, .rounded_activations = is_rounded});
+        for (const Index n_tokens : {1, 4, 7, 16, 40}) {
+          CAPTURE(n_tokens);
+          auto x = random_values<float>(n_tokens * n_in, 5);
+          std::vector<float> expected(static_cast<std::size_t>(n_tokens * n_out)), y(expected.size()), same(y.size());
+          rows.apply<float>(view(x, n_tokens), view(expected, n_tokens), one);
+          interleaved.apply<float>(view(x, n_tokens), view(y, n_tokens), one);
+          interleaved.apply<float>(view(x, n_tokens), view(same, n_tokens), three);
+          CHECK(y == same);
+          // Sums of n_in products of numbers of size 1 and up to 127 * 3, rounded a few times in each group.
+          const double largest = *std::max_element(expected.begin(), expected.end());
+          CHECK(rwkv_test::max_abs_difference(y, expected) <= 1e-5 * largest);
+        }
+      }
+    }
+    Workspace workspace({2});
+    auto x = random_values<double>(3 * n_in, 5);
+    std::vector<double> expected(3 * n_out), y(expected.size());
+    rows.apply<double>(view(x, 3), view(expected, 3), workspace);
+    interleaved.apply<double>(view(x, 3), view(y, 3), workspace);
+    CHECK(rwkv_test::max_abs_difference(y, expected) <= 1e-9);
+    CHECK_THROWS_WITH_AS(static_cast<void>(Linear::interleaved(stored.view({n_out - 1, n_in}))),
+                         doctest::Contains("16 rows"), ArgumentError);
+  }
+  CHECK_THROWS_WITH_AS(
+      static_cast<void>(Linear::interleaved(rwkv_test::random_stored(DType::q4_k, 4096, 1).view({16, 256}))),
+      doctest::Contains("q8_0, q4_0 or iq4_nl"), ArgumentError);
 }
 
 TEST_CASE("by input, weights of inputs that are zero are not read") {

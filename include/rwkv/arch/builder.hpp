@@ -40,6 +40,7 @@ struct Construction {
   const Checkpoint* checkpoint;
   Config config;
   StateLayout& layout;
+  bool interleaves = false;  ///< matrices of types for which can_interleave()
   std::vector<TensorSpec> asked = {};
   std::vector<std::string> ignored = {};  ///< known, but not needed
 };
@@ -94,9 +95,9 @@ public:
     return mix;
   }
 
-  /// A weight matrix [n_out, n_in], in place.
+  /// A weight matrix [n_out, n_in], in place unless it is to be interleaved.
   [[nodiscard]] Linear matrix(std::string_view name, Index n_out, Index n_in) const {
-    return Linear(stored_matrix(name, {n_out, n_in}, TensorRole::matrix));
+    return linear(stored_matrix(name, {n_out, n_in}, TensorRole::matrix));
   }
 
   /// A weight matrix [n_out, n_in], in place, whose inputs are often zero. The file may hold it by input, [n_in,
@@ -105,7 +106,7 @@ public:
     const Shape shape{n_out, n_in}, by_input{n_in, n_out};
     const TensorView* const tensor = ask(name, shape, TensorRole::sparse);
     if (tensor == nullptr) return Linear(TensorView{DType::f32, shape, nullptr, nullptr});
-    if (tensor->shape == shape) return Linear(*tensor);
+    if (tensor->shape == shape) return linear(*tensor);
     if (tensor->shape == by_input) return Linear::by_input(*tensor);
     wrong_shape(name, shape, *tensor);
   }
@@ -211,6 +212,11 @@ private:
                         .found = rwkv::name(tensor.dtype)});
     }
     return &tensor;
+  }
+
+  Linear linear(TensorView weight) const {
+    const bool can = weight.data != nullptr && can_interleave(weight.dtype) && weight.shape[0] % interleaved_rows == 0;
+    return construction_->interleaves && can ? Linear::interleaved(weight) : Linear(std::move(weight));
   }
 
   TensorView stored_matrix(std::string_view name, const Shape& shape, TensorRole role) const {

@@ -43,6 +43,8 @@ RWKV_NAMESPACE_END
 #include "rwkv/kernels/integer.inl.hpp"
 #include "rwkv/kernels/vnni_gemm.inl.hpp"
 
+#include "rwkv/kernels/interleaved.inl.hpp"
+
 #undef RWKV_INLINE
 #undef RWKV_ATTR
 #undef RWKV_ISA

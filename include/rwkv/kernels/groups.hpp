@@ -114,7 +114,10 @@ struct RoundedProducts {
                             Index n_out, Index begin, Index end) noexcept;
   std::array<Multiply, dtype_infos.size()> multiply{};  ///< by DType
 
-  /// Up to how many rows that is the fastest.
+  /// The same with the rows of each 16 interleaved (kernels/interleave.hpp); begin and end are multiples of 16.
+  std::array<Multiply, dtype_infos.size()> multiply_interleaved{};
+
+  /// Up to how many rows multiply is the fastest.
   Index few_rows = max_few_rows;
   /// For more rows, up to most_rows, where the instruction set has something better than products of floats.
   PackedProducts<RoundedRow, float> gemm{};

@@ -49,6 +49,7 @@ KernelTable<Scalar> kernel_table(Isa isa) {
       table.isa = isa;
       table.rounded = kernels::avx512_vnni::rounded_products(kernels::avx2::AllPacked{});
       kernels::avx512_vnni::set_gemm(table.rounded, kernels::avx2::AllPacked{});
+      kernels::avx512_vnni::set_interleaved(table.rounded);
       if (isa == Isa::avx512_amx) kernels::avx512_amx::use_tiles(table, kernels::avx2::AllPacked{});
       return table;
     }

@@ -119,8 +119,8 @@ struct Panel {
   }
 };
 
-/// Rows [first, first + n_rows) of inputs [first_input, first_input + n), zeros after the last input. Other rows keep what
-/// they had, and nobody looks at their results.
+/// Rows [first, first + n_rows) of inputs [first_input, first_input + n), zeros after the last input. Other rows keep
+/// what they had, and nobody looks at their results.
 template <int n_parts>
 RWKV_INLINE void fill_panel(const avx512::StoredRows& weight, Index first, Index n_rows, Index first_input, Index n,
                             const Panel<n_parts>& panel, float* widened) noexcept {

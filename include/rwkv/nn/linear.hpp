@@ -3,11 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include "rwkv/core/buffer.hpp"
 #include "rwkv/core/matrix.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/nn/products.hpp"
@@ -23,7 +25,7 @@ public:
   explicit Linear(TensorView weight) {
     check(weight);
     const Index n_out = weight.shape[0], n_in = weight.shape[1];
-    weight_ = {std::move(weight), false, 0, n_in, n_out};
+    weight_ = {std::move(weight), MatrixLayout::by_output, 0, n_in, n_out};
   }
 
   /// With a bias of n_out real numbers. Throws ArgumentError if it is anything else.
@@ -54,7 +56,28 @@ public:
                            .found = std::to_string(n_out) + " from column " + std::to_string(first_output)});
     }
     Linear linear;
-    linear.weight_ = {std::move(weight), true, first_output, n_in, n_out};
+    linear.weight_ = {std::move(weight), MatrixLayout::by_input, first_output, n_in, n_out};
+    return linear;
+  }
+
+  /// y = x W^T, as Linear(weight), of a copy with the rows of each 16 interleaved: for processors that multiply 16 rows
+  /// at once (AVX-512 VNNI) it takes less arithmetic, others separate them each time. Results differ by rounding only.
+  /// Throws ArgumentError, besides, unless can_interleave(weight.dtype) and n_out is a multiple of 16.
+  [[nodiscard]] static Linear interleaved(const TensorView& weight) {
+    check(weight);
+    const Index n_out = weight.shape[0], n_in = weight.shape[1];
+    if (!can_interleave(weight.dtype) || n_out % interleaved_rows != 0) {
+      throw ArgumentError({.item = "linear layer",
+                           .expected = "a multiple of 16 rows of q8_0, q4_0 or iq4_nl",
+                           .found = std::string(name(weight.dtype)) + " " + to_string(weight.shape)});
+    }
+    const auto copy = std::make_shared<Buffer<std::byte>>(weight.n_bytes());
+    const Index n_bytes = n_out == 0 ? 0 : weight.n_bytes() / n_out * interleaved_rows;
+    for (Index at = 0; at < weight.n_bytes(); at += n_bytes) {
+      interleave_rows(weight.dtype, weight.data + at, n_in, copy->data() + at);
+    }
+    Linear linear;
+    linear.weight_ = {{weight.dtype, weight.shape, copy->data(), copy}, MatrixLayout::interleaved, 0, n_in, n_out};
     return linear;
   }
 

@@ -8,17 +8,26 @@
 
 #include "rwkv/core/matrix.hpp"
 #include "rwkv/core/tensor.hpp"
+#include "rwkv/kernels/interleave.hpp"
 #include "rwkv/workspace.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
-/// Weights where they lie, in the type they are stored in: [n_out, n_in], or by input: [n_in, n_out] or some of the
-/// columns of such a tensor.
+enum class MatrixLayout {
+  by_output,   ///< [n_out, n_in]
+  by_input,    ///< [n_in, n_out], or some of the columns of such a tensor
+  interleaved  ///< [n_out, n_in], blocks with the rows of each 16 interleaved: kernels/interleave.hpp
+};
+
+/// Weights where they lie, in the type they are stored in.
 struct StoredMatrix {
   TensorView tensor;
-  bool is_by_input = false;
+  MatrixLayout layout = MatrixLayout::by_output;
   Index first_output = 0;  ///< of those stored by input
   Index n_in = 0, n_out = 0;
+
+  [[nodiscard]] bool is_by_input() const noexcept { return layout == MatrixLayout::by_input; }
+  [[nodiscard]] bool is_interleaved() const noexcept { return layout == MatrixLayout::interleaved; }
 
   template <class Scalar>
   [[nodiscard]] WeightByInput<Scalar> by_input(const KernelTable<Scalar>& kernels) const noexcept {
@@ -36,6 +45,9 @@ struct StoredMatrix {
 
 namespace detail {
 
+/// As many interleaved rows are separated at once: whole register tiles of every instruction set.
+inline constexpr Index separated_rows = 96;
+
 /// A product about to be computed.
 template <class Scalar>
 struct PreparedProduct {
@@ -50,15 +62,16 @@ struct PreparedProduct {
 
   /// With few rows: into how many sums over inputs each output is cut.
   [[nodiscard]] Index n_sums() const noexcept {
-    return weight->is_by_input ? (weight->n_in + inputs_of_task - 1) / inputs_of_task : 1;
+    return weight->is_by_input() ? (weight->n_in + inputs_of_task - 1) / inputs_of_task : 1;
   }
   /// With few rows, a task takes this many outputs: some microseconds, whole cache lines of y, whole blocks. Where the
   /// sums over inputs are tasks enough, it takes them all, as rows are then read from end to end.
   [[nodiscard]] Index outputs_of_task() const noexcept {
     constexpr Index line = 16, task_bytes = 98304;
     if (n_sums() > 1) return weight->n_out;
-    const Index grain = weight->is_by_input ? std::max(line, info(weight->tensor.dtype).block_elements) : line;
-    const Index n_bytes = weight->tensor.n_bytes() / weight->tensor.shape[weight->is_by_input ? 1 : 0];  // of an output
+    const Index grain = weight->is_by_input() ? std::max(line, info(weight->tensor.dtype).block_elements) : line;
+    const Index n_bytes =
+        weight->tensor.n_bytes() / weight->tensor.shape[weight->is_by_input() ? 1 : 0];  // of an output
     return grain * std::max<Index>(1, task_bytes / std::max<Index>(1, grain * n_bytes));
   }
   [[nodiscard]] Index n_tasks() const noexcept {
@@ -91,11 +104,20 @@ PreparedProduct<Scalar> prepare(const StoredMatrix& weight, MatrixView<const Sca
                                 std::span<const PreparedProduct<Scalar>> others, Workspace& workspace,
                                 Workspace::Frame& frame) {
   PreparedProduct<Scalar> product{&weight, x, y, nullptr, max_few_rows, nullptr};
-  if (weight.is_by_input) {
+  if (weight.is_by_input()) {
     const bool has_sums = product.has_few_rows() && product.n_sums() > 1;
     if (has_sums) product.sums = frame.template take<Scalar>(product.n_sums() * y.n_rows * y.n_cols);
-  } else if (workspace.rounds_activations<Scalar>(weight.tensor.dtype)) {
-    product.few_rows = workspace.kernels<Scalar>().rounded.few_rows;
+    return product;
+  }
+  const RoundedProducts& kernels = workspace.kernels<Scalar>().rounded;
+  const bool is_rounded = workspace.rounds_activations<Scalar>(weight.tensor.dtype);
+  if (weight.is_interleaved()) {  // without kernels for them, rows are always separated
+    const bool has_kernel = kernels.multiply_interleaved[static_cast<std::size_t>(weight.tensor.dtype)] != nullptr;
+    product.few_rows = is_rounded && has_kernel ? max_few_rows : 0;
+  } else if (is_rounded) {
+    product.few_rows = kernels.few_rows;
+  }
+  if (is_rounded) {
     for (const auto& other : others) {
       if (other.x.data == x.data && other.rounded != nullptr) product.rounded = other.rounded;
     }
@@ -114,7 +136,7 @@ void multiply_few_rows(const PreparedProduct<Scalar>& product, Index task,
   const Index begin = task / n_sums * n_outputs, end = std::min(begin + n_outputs, n_out);
   const auto slot = static_cast<std::size_t>(weight.tensor.dtype);
   Scalar* const y = product.y.data;
-  if (weight.is_by_input) {
+  if (weight.is_by_input()) {
     const Index sum = task % n_sums, first = sum * inputs_of_task, last = std::min(first + inputs_of_task, n_in);
     Scalar* const to = n_sums == 1 ? y : product.sums + sum * n_tokens * n_out;
     return kernels.gemv_by_input[slot](weight.by_input(kernels), first, last, product.x.data, n_tokens, to, n_out,
@@ -122,7 +144,8 @@ void multiply_few_rows(const PreparedProduct<Scalar>& product, Index task,
   }
   if constexpr (std::is_same_v<Scalar, float>) {
     if (product.rounded != nullptr) {
-      return kernels.rounded.multiply[slot](weight.tensor.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
+      const auto& multiply = weight.is_interleaved() ? kernels.rounded.multiply_interleaved : kernels.rounded.multiply;
+      return multiply[slot](weight.tensor.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
     }
   }
   kernels.gemv[slot](weight.tensor.data, n_in, product.x.data, n_tokens, y, n_out, begin, end);
@@ -167,6 +190,22 @@ void multiply_few_rows(std::span<const PreparedProduct<Scalar>> products, Worksp
   }
 }
 
+/// Rows of interleaved weights times packed activations, piece by piece: rows are separated into `room`.
+template <class Input, class Scalar>
+void multiply_separated(const PackedProducts<Input, Scalar>& kernels, const PreparedProduct<Scalar>& product,
+                        const std::byte* packed, Range rows, std::byte* room, std::byte* scratch) noexcept {
+  const auto& [tensor, layout, first_output, n_in, n_out] = *product.weight;
+  const Index row_bytes = tensor.n_bytes() / n_out;
+  for (Index first = rows.begin; first < rows.end; first += separated_rows) {
+    const Index n = std::min(separated_rows, rows.end - first);
+    for (Index r = 0; r < n; r += interleaved_rows) {
+      separate_rows(tensor.dtype, tensor.data + (first + r) * row_bytes, n_in, room + r * row_bytes);
+    }
+    kernels.multiply[static_cast<std::size_t>(tensor.dtype)](room, n_in, n_out, packed, product.x.n_rows,
+                                                             product.y.data + first, 0, n, scratch);
+  }
+}
+
 /// With many rows, x as the kernels want them.
 template <class Input, class Scalar>
 void multiply_packed(const PackedProducts<Input, Scalar>& kernels, const PreparedProduct<Scalar>& product,
@@ -180,11 +219,18 @@ void multiply_packed(const PackedProducts<Input, Scalar>& kernels, const Prepare
   auto* const scratch = frame.template take<std::byte>(n_scratch * threads.n_threads());
   threads.run_split(n_blocks, 1,
                     [&](Range blocks, int) { kernels.pack(x, n_tokens, n_in, packed, blocks.begin, blocks.end); });
-  if (weight.is_by_input) {
+  if (weight.is_by_input()) {
     const auto columns = weight.by_input(workspace.kernels<Scalar>());
     return threads.run_split(weight.n_out, columns.columns_of_task(), [&](Range range, int worker) {
       kernels.multiply_by_input(columns, weight.n_out, packed, n_tokens, product.y.data, range.begin, range.end,
                                 scratch + worker * n_scratch);
+    });
+  }
+  if (weight.is_interleaved()) {
+    const Index n_room = separated_rows * weight.tensor.n_bytes() / weight.n_out;
+    auto* const room = frame.template take<std::byte>(n_room * threads.n_threads());
+    return threads.run_split(weight.n_out, separated_rows, [&](Range rows, int worker) {
+      multiply_separated(kernels, product, packed, rows, room + worker * n_room, scratch + worker * n_scratch);
     });
   }
   threads.run_split(weight.n_out, kernels.rows, [&](Range rows, int worker) {
@@ -229,7 +275,7 @@ template <class Scalar>
 void multiply_many_rows(const PreparedProduct<Scalar>& product, Workspace& workspace) {
   const KernelTable<Scalar>& kernels = workspace.kernels<Scalar>();
   const bool has_split = kernels.split_gemm.multiply[static_cast<std::size_t>(product.weight->tensor.dtype)] != nullptr;
-  if (product.weight->is_by_input && !has_split) return multiply_many_rows_by_input(product, workspace);
+  if (product.weight->is_by_input() && !has_split) return multiply_many_rows_by_input(product, workspace);
   if constexpr (std::is_same_v<Scalar, float>) {
     if (product.rounded != nullptr && product.x.n_rows <= kernels.rounded.most_rows) {
       return multiply_packed(kernels.rounded.gemm, product, product.rounded, workspace);
