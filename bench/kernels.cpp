@@ -24,10 +24,22 @@ namespace {
 using rwkv::Buffer, rwkv::DType, rwkv::Index, rwkv::Isa, rwkv::TensorView;
 using Table = rwkv::KernelTable<float>;
 
-constexpr struct {
+using rwkv::MatrixLayout;
+struct Product {
   const char* name;
   Index n_tokens;
-} products[] = {{"gemv", 1}, {"gemv4", 4}, {"gemm512", 512}};
+  MatrixLayout layout = MatrixLayout::by_output;
+  Index zeros_of_ten = 0;  // of ten inputs so many are zero
+};
+constexpr Product products[] = {
+    {"gemv", 1},
+    {"gemv4", 4},
+    {"gemm512", 512},
+    {"interleaved", 1, MatrixLayout::interleaved},
+    {"interleaved4", 4, MatrixLayout::interleaved},
+    {"by_input", 1, MatrixLayout::by_input},
+    {"by_input_zeros", 1, MatrixLayout::by_input, 9},
+};
 
 struct Size {
   Index n_in, n_bytes;
@@ -66,12 +78,14 @@ Buffer<float> normal(Index n) {
 
 /// Whether outputs of the last token are those of double precision. Rounding activations changes each term by 0.5 % of
 /// the spread of its factor at random, hence their sum by 0.5 % of the root of the sum of squares: six times that.
-bool is_product(const TensorView& weight, rwkv::MatrixView<const float> x, rwkv::MatrixView<const float> y) {
-  const Index row_bytes = weight.n_bytes() / y.n_cols, token = y.n_rows - 1;
+bool is_product(const TensorView& weight, bool is_by_input, rwkv::MatrixView<const float> x,
+                rwkv::MatrixView<const float> y) {
+  const Index row_bytes = weight.n_bytes() / weight.shape[0], token = y.n_rows - 1;
   for (const Index row : {Index{0}, y.n_cols / 2, y.n_cols - 1}) {
     double sum = 0, squares = 0;
     for (Index i = 0; i < x.n_cols; ++i) {
-      const double w = rwkv::read_element<double>(weight.dtype, weight.data + row * row_bytes, i);
+      const std::byte* const stored = weight.data + (is_by_input ? i : row) * row_bytes;
+      const double w = rwkv::read_element<double>(weight.dtype, stored, is_by_input ? row : i);
       const double term = w * static_cast<double>(x.row(token)[i]);
       sum += term;
       squares += term * term;
@@ -81,15 +95,25 @@ bool is_product(const TensorView& weight, rwkv::MatrixView<const float> x, rwkv:
   return true;
 }
 
-void multiply(benchmark::State& state, Isa isa, DType dtype, Size size, Index n_tokens) {
-  const rwkv::Linear linear(weight(dtype, size));
+rwkv::Linear arranged(const TensorView& weight, MatrixLayout layout) {
+  if (layout == MatrixLayout::by_input) return rwkv::Linear::by_input(weight);
+  return layout == MatrixLayout::interleaved ? rwkv::Linear::interleaved(weight) : rwkv::Linear(weight);
+}
+
+void multiply(benchmark::State& state, Isa isa, DType dtype, Size size, const Product& product) {
+  const auto& [name, n_tokens, layout, zeros_of_ten] = product;
+  const bool is_by_input = layout == MatrixLayout::by_input;
+  const rwkv::Linear linear = arranged(weight(dtype, size), layout);
   rwkv::Workspace workspace({.n_threads = 1, .isa = isa});
-  const Buffer<float> inputs = normal(n_tokens * linear.n_in());
+  Buffer<float> inputs = normal(n_tokens * linear.n_in());
+  for (Index i = 0; i < inputs.size(); ++i) {
+    if (i % 10 < zeros_of_ten) inputs[i] = 0;
+  }
   Buffer<float> outputs(n_tokens * linear.n_out());
   const rwkv::MatrixView<const float> x{inputs.data(), n_tokens, linear.n_in()};
   const rwkv::MatrixView<float> y{outputs.data(), n_tokens, linear.n_out()};
   linear.apply<float>(x, y, workspace);
-  if (!is_product(linear.weight().tensor, x, y)) return state.SkipWithError("wrong result");
+  if (!is_product(weight(dtype, size), is_by_input, x, y)) return state.SkipWithError("wrong result");
   for (auto _ : state) {
     linear.apply<float>(x, y, workspace);
     benchmark::ClobberMemory();
@@ -99,6 +123,10 @@ void multiply(benchmark::State& state, Isa isa, DType dtype, Size size, Index n_
   const auto n_weights = static_cast<double>(linear.weight().tensor.n_elements());
   state.counters["bytes/s"] = {n_bytes, rate};
   state.counters["FLOP/s"] = {2 * n_weights * static_cast<double>(n_tokens), rate};
+}
+
+bool has_interleaved(Isa isa, DType dtype) {
+  return rwkv::kernel_table<float>(isa).rounded.multiply_interleaved[static_cast<std::size_t>(dtype)] != nullptr;
 }
 
 constexpr Index n_channels = 2048, head_size = 64, n_head = n_channels / head_size;
@@ -184,7 +212,10 @@ int main(int argc, char** argv) {
         const rwkv::Shape w = shape(type.dtype, size);
         const std::string name = "/" + std::string(rwkv::name(isa)) + "/" + std::string(type.name) + "/" +
                                  std::to_string(w[0]) + "x" + std::to_string(w[1]);
-        for (const auto& [kind, n_tokens] : products) add(kind + name, multiply, isa, type.dtype, size, n_tokens);
+        for (const Product& product : products) {
+          const bool has = product.layout != MatrixLayout::interleaved || has_interleaved(isa, type.dtype);
+          if (has) add(product.name + name, multiply, isa, type.dtype, size, product);
+        }
       }
     }
   }

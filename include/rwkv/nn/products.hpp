@@ -109,13 +109,16 @@ PreparedProduct<Scalar> prepare(const StoredMatrix& weight, MatrixView<const Sca
     if (has_sums) product.sums = frame.template take<Scalar>(product.n_sums() * y.n_rows * y.n_cols);
     return product;
   }
+  const auto slot = static_cast<std::size_t>(weight.tensor.dtype);
   const RoundedProducts& kernels = workspace.kernels<Scalar>().rounded;
   const bool is_rounded = workspace.rounds_activations<Scalar>(weight.tensor.dtype);
   if (weight.is_interleaved()) {  // without kernels for them, rows are always separated
-    const bool has_kernel = kernels.multiply_interleaved[static_cast<std::size_t>(weight.tensor.dtype)] != nullptr;
-    product.few_rows = is_rounded && has_kernel ? max_few_rows : 0;
+    const bool has_kernel = is_rounded && kernels.multiply_interleaved[slot] != nullptr;
+    product.few_rows = has_kernel ? max_few_rows : 0;
   } else if (is_rounded) {
     product.few_rows = kernels.few_rows;
+  } else if (workspace.kernels<Scalar>().split_gemm.multiply[slot] == nullptr) {
+    product.few_rows = 2 * max_few_rows;
   }
   if (is_rounded) {
     for (const auto& other : others) {
@@ -148,7 +151,10 @@ void multiply_few_rows(const PreparedProduct<Scalar>& product, Index task,
       return multiply[slot](weight.tensor.data, n_in, product.rounded, n_tokens, y, n_out, begin, end);
     }
   }
-  kernels.gemv[slot](weight.tensor.data, n_in, product.x.data, n_tokens, y, n_out, begin, end);
+  for (Index t = 0; t < n_tokens; t += max_few_rows) {  // those after the first find the weights in the cache
+    kernels.gemv[slot](weight.tensor.data, n_in, product.x.data + t * n_in, std::min(max_few_rows, n_tokens - t),
+                       y + t * n_out, n_out, begin, end);
+  }
 }
 
 /// y = what the tasks over its inputs gave, added up in their order.
