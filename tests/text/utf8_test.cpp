@@ -153,4 +153,21 @@ TEST_CASE("code points are encoded, surrogates and numbers above U+10FFFF refuse
   CHECK(text.size() == 20);
 }
 
+TEST_CASE("the character at the front of a text, or its first byte") {
+  const auto front = [](std::string_view text) {
+    const Utf8Character character = front_character(text);
+    return std::pair<char32_t, std::size_t>(character.code_point, character.n_bytes);
+  };
+  for (char32_t c = 0; c < not_utf8; c += c < 0x3000 ? 1 : 0xfd) {
+    std::string text;
+    if (append_utf8(c, text)) REQUIRE(front(text + "\xbf!") == std::pair(c, text.size()));
+  }
+  for (const std::string text :
+       {"\x80", "\xbf.", "\xc0\x80", "\xe2\x82", "\xe2\x82.", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff"}) {
+    CAPTURE(in_quotes(text));
+    const char32_t first = not_utf8 + static_cast<unsigned char>(text[0]);
+    CHECK(front(text) == std::pair(first, std::size_t{1}));
+  }
+}
+
 TEST_SUITE_END();

@@ -2,6 +2,7 @@
 // UTF-8 that arrives in pieces: tokens may end inside a character, text must not.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -121,6 +122,29 @@ constexpr bool append_utf8(char32_t code_point, std::string& text) {
   put(lead[n_more] | (code_point >> (6 * n_more)));
   for (int i = n_more - 1; i >= 0; --i) put(0x80 | ((code_point >> (6 * i)) & 0x3f));
   return true;
+}
+
+/// A character of a text: its code point, and how many bytes it takes.
+struct Utf8Character {
+  char32_t code_point;
+  std::size_t n_bytes;
+};
+
+/// not_utf8 + byte stands for a byte that is no part of a character: no code point is that large.
+inline constexpr char32_t not_utf8 = 0x110000;
+
+/// The character at the front of `text`, which must not be empty.
+[[nodiscard]] constexpr Utf8Character front_character(std::string_view text) noexcept {
+  Utf8Automaton automaton;
+  const auto lead = static_cast<unsigned char>(text[0]);
+  char32_t code_point = lead < 0x80 ? lead : lead < 0xe0 ? lead & 0x1f : lead < 0xf0 ? lead & 0x0f : lead & 0x07;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (i > 0) code_point = (code_point << 6) | (static_cast<unsigned char>(text[i]) & 0x3f);
+    const Utf8Automaton::Step step = automaton.step(text[i]);
+    if (step == Utf8Automaton::Step::complete) return {code_point, i + 1};
+    if (step == Utf8Automaton::Step::invalid) break;
+  }
+  return {not_utf8 + lead, 1};
 }
 
 RWKV_NAMESPACE_END
