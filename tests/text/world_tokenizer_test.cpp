@@ -4,10 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include "support/support.hpp"
+#include "text/base64.hpp"
 #include "text/byte_vocabulary.hpp"
 
 using namespace rwkv;
 using rwkv_test::byte_vocabulary;
+using rwkv_test::from_base64;
 using rwkv_test::shared_file;
 
 namespace {
@@ -26,22 +28,6 @@ std::string decode(const WorldTokenizer& tokenizer, const std::vector<Token>& to
   std::string text;
   for (const Token token : tokens) text += tokenizer.bytes(token);
   return text;
-}
-
-std::string from_base64(const std::string& text) {
-  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  std::size_t bits = 0, n_bits = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    bits = (bits << 6) | digits.find(c);
-    n_bits += 6;
-    if (n_bits < 8) continue;
-    n_bits -= 8;
-    bytes += static_cast<char>(static_cast<unsigned char>(bits >> n_bits));
-    bits &= (std::size_t{1} << n_bits) - 1;
-  }
-  return bytes;
 }
 
 nlohmann::json read_json(const std::string& name) {
