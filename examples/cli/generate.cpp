@@ -48,9 +48,10 @@ private:
 
 /// A prompt without tokens has nothing to continue, so it becomes the beginning of a document.
 std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& from) const {
-  auto tokens = from.encode(prompt);
-  if (tokens.empty()) tokens.push_back(from.end_of_text().value_or('\n'));
-  return tokens;
+  const auto tokens = from.encode(prompt);
+  if (!tokens.empty()) return tokens;
+  const auto end_of_text = from.end_of_text();
+  return end_of_text ? std::vector{*end_of_text} : from.encode("\n");
 }
 
 void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens) const {

@@ -2,11 +2,13 @@
 #include "rwkv/text/tokenizer.hpp"
 
 #include "support/support.hpp"
+#include "text/bpe_file.hpp"
 #include "text/byte_vocabulary.hpp"
 
 using namespace rwkv;
 using rwkv_test::byte_vocabulary;
 using rwkv_test::shared_file;
+using rwkv_test::small_bpe;
 
 namespace {
 
@@ -57,33 +59,61 @@ TEST_CASE("decoding joins bytes and skips ids without text") {
   CHECK(world.decode({}).empty());
 }
 
-TEST_CASE("JSON tokenizers are not supported yet, and the message says which one is meant") {
-  const auto load = [] { (void)load_tokenizer("x/20B_tokenizer.json"); };
-  CHECK_THROWS_WITH_AS(load(), doctest::Contains("x/20B_tokenizer.json: "), UnsupportedError);
-  CHECK_THROWS_WITH_AS(load(), doctest::Contains("GPT-NeoX (20B_tokenizer.json), are not supported"), UnsupportedError);
+TEST_CASE("byte pair encoding through a Tokenizer") {
+  const Tokenizer bpe{BpeTokenizer::from_text(small_bpe().dump(), "small")};
+  CHECK(bpe.kind() == "BPE");
+  CHECK(bpe.n_vocab() == 265);
+  CHECK(bpe.encode("hello hello<|endoftext|>") == std::vector<Token>{259, 260, 263});
+  CHECK(bpe.decode(bpe.encode("hello hello<|endoftext|>")) == "hello hello");
+  CHECK(bpe.bytes(260) == " hello");
 }
 
-TEST_CASE("a vocabulary is found beside the model, in a fixed order") {
+TEST_CASE("the end of text") {
+  CHECK_FALSE(Tokenizer(ByteTokenizer()).end_of_text());
+  CHECK(small_world().end_of_text() == Token{0});
+  CHECK(Tokenizer(BpeTokenizer::from_text(small_bpe().dump(), "small")).end_of_text() == Token{263});
+}
+
+TEST_CASE("what a file holds is told by its content, not by its name") {
+  const TemporaryFolder folder;
+  const auto kind_of = [&](const std::string& name, const std::string& content) {
+    rwkv_test::write_file(folder.file(name), content);
+    return std::string(load_tokenizer(folder.file(name)).kind());
+  };
+  CHECK(kind_of("a.json", byte_vocabulary()) == "World");
+  CHECK(kind_of("a.txt", small_bpe().dump()) == "BPE");
+  CHECK(kind_of("b.vocab", " \n" + small_bpe().dump(2)) == "BPE");
+  CHECK_THROWS_WITH_AS((void)kind_of("c", ""), doctest::Contains("c: some texts cannot be encoded"), FormatError);
+  CHECK_THROWS_WITH_AS((void)kind_of("c", "[]"), doctest::Contains("c: line 1: expected three fields"), FormatError);
+  CHECK_THROWS_WITH_AS((void)kind_of("c", "{}"), doctest::Contains("c: expected a member 'model'"), FormatError);
+  CHECK_THROWS_WITH_AS((void)kind_of("c", "{\"0\": \"a\"}"), doctest::Contains("c: is not supported"),
+                       UnsupportedError);
+  CHECK_THROWS_WITH_AS((void)kind_of("c", std::string("\xff\xfe{\0", 4)), doctest::Contains("c: is UTF-16"),
+                       UnsupportedError);
+  CHECK_THROWS_AS((void)load_tokenizer(folder.file("absent.json")), IoError);
+}
+
+TEST_CASE("vocabularies are found beside the model, in a fixed order") {
   const TemporaryFolder folder;
   const std::string model = folder.file("model.pth");
-  CHECK_FALSE(find_tokenizer_file(model));
-  const auto finds = [&](const std::string& name) {
-    rwkv_test::write_file(folder.file(name), byte_vocabulary());
-    return find_tokenizer_file(model) == folder.file(name);
-  };
+  CHECK(find_tokenizer_files(model).empty());
   rwkv_test::write_file(folder.file("notes.txt"), "not a vocabulary");
   std::filesystem::create_directory(folder.file("0.vocab"));
-  CHECK(finds("b.vocab"));
-  CHECK(finds("a.vocab"));
-  CHECK(finds("tokenizer.json"));
-  CHECK(finds("20B_tokenizer.json"));
-  CHECK(finds("rwkv_vocab_v20230424.txt"));
+  CHECK(find_tokenizer_files(model).empty());
+  const std::vector<std::string> names{"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json", "a.vocab",
+                                       "b.vocab"};
+  std::vector<std::string> expected;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    rwkv_test::write_file(folder.file(*name), byte_vocabulary());
+    expected.insert(expected.begin(), folder.file(*name));
+    CHECK(find_tokenizer_files(model) == expected);
+  }
 }
 
 TEST_CASE("no folder, no vocabulary, no exception") {
-  CHECK_FALSE(find_tokenizer_file("/does/not/exist/model.pth"));
-  CHECK_NOTHROW((void)find_tokenizer_file("model.pth"));
-  CHECK_NOTHROW((void)find_tokenizer_file(""));
+  CHECK(find_tokenizer_files("/does/not/exist/model.pth").empty());
+  CHECK_NOTHROW((void)find_tokenizer_files("model.pth"));
+  CHECK_NOTHROW((void)find_tokenizer_files(""));
 }
 
 TEST_CASE("a vocabulary fits a model of its size, or padded to a multiple of at most 128") {
@@ -126,6 +156,26 @@ TEST_CASE("the tokenizer of a model: the one named, else bytes for 256, else the
                        ArgumentError);
 }
 
+TEST_CASE("of several vocabularies beside a model, the first that belongs to it is taken") {
+  const TemporaryFolder folder;
+  const std::string model = folder.file("model.pth");
+  rwkv_test::write_file(folder.file("rwkv_vocab_v20230424.txt"), byte_vocabulary() + "1000 'hi' 2\n");
+  CHECK_THROWS_WITH_AS((void)tokenizer_for(265, model), doctest::Contains("found World with 1001"), ArgumentError);
+  rwkv_test::write_file(folder.file("20B_tokenizer.json"), small_bpe().dump());
+  rwkv_test::write_file(folder.file("a.vocab"), byte_vocabulary() + "264 'hi' 2\n");
+  CHECK(tokenizer_for(1001, model).kind() == "World");
+  CHECK(tokenizer_for(265, model).kind() == "BPE");
+  CHECK(tokenizer_for(272, model).kind() == "BPE");  // padded
+  CHECK(tokenizer_for(265, model, folder.file("a.vocab")).kind() == "World");
+  CHECK_THROWS_WITH_AS((void)tokenizer_for(65536, model), doctest::Contains("rwkv_vocab_v20230424.txt: the tokenizer"),
+                       ArgumentError);
+}
+
+TEST_CASE("what byte pair encoding decodes as nothing is uncounted, too") {
+  const Tokenizer bpe{BpeTokenizer::from_text(small_bpe().dump(), "small")};
+  CHECK(uncounted_tokens(bpe) == std::vector<Token>{'\t', ' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 263});
+}
+
 TEST_CASE("spaces, tabs and digits in order are uncounted") {
   for (const char* text : {"", " ", "\t", " \t", "0", "9", "12", "0123456789"}) CHECK(is_uncounted_text(text));
   for (const char* text : {"a", "21", "  ", "\n", "1 ", "11", " 1"}) CHECK_FALSE(is_uncounted_text(text));
@@ -143,6 +193,28 @@ TEST_CASE("World: the original file belongs to models with 65536 tokens and to n
   CHECK(world.decode(world.encode("User: hi\n\nAssistant:")) == "User: hi\n\nAssistant:");
   const std::string found = tokenizer_for(65536, shared_file("testdata/tokenizers/no-model.pth")).decode({{6699}});
   CHECK(found == "The");
+}
+
+TEST_CASE("GPT-NeoX 20B: the original file belongs to models with 50277 tokens, or 50304, and to no other size") {
+  RWKV_NEEDS_SHARED();
+  const Tokenizer neox = load_tokenizer(shared_file("testdata/tokenizers/20B_tokenizer.json"));
+  for (const Index n_vocab : {50277, 50304}) CHECK_NOTHROW(check_vocabulary(neox, n_vocab));
+  for (const Index n_vocab : {256, 50254, 50276, 50432, 65536}) {
+    CHECK_THROWS_AS(check_vocabulary(neox, n_vocab), ArgumentError);
+  }
+  // Both vocabularies lie in this folder.
+  CHECK(tokenizer_for(50277, shared_file("testdata/tokenizers/no-model.pth")).encode("Hello") ==
+        std::vector<Token>{12092});
+}
+
+TEST_CASE("GPT-NeoX 20B: a World vocabulary for such a model is refused with the name of the right one") {
+  RWKV_NEEDS_SHARED();
+  const std::string world = shared_file("testdata/tokenizers/rwkv_vocab_v20230424.txt");
+  CHECK_THROWS_WITH_AS((void)tokenizer_for(50277, "", world),
+                       doctest::Contains("expected a vocabulary for 50277 tokens, found World with 65530. Models with "
+                                         "65536 tokens take rwkv_vocab_v20230424.txt, with 50277 or 50304 "
+                                         "20B_tokenizer.json"),
+                       ArgumentError);
 }
 
 TEST_SUITE_END();

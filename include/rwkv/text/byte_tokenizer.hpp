@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -39,6 +40,8 @@ public:
   }
 
   [[nodiscard]] Index n_vocab() const noexcept { return 256; }
+
+  [[nodiscard]] std::optional<Token> end_of_text() const noexcept { return std::nullopt; }
 };
 
 RWKV_NAMESPACE_END

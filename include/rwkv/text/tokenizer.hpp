@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rwkv/core/linkage.hpp"
+#include "rwkv/text/bpe_tokenizer.hpp"
 #include "rwkv/text/byte_tokenizer.hpp"
 #include "rwkv/text/world_tokenizer.hpp"
 #include "rwkv/version.hpp"
@@ -22,7 +23,7 @@ RWKV_NAMESPACE_BEGIN
 /// Encoding is not stable under concatenation: encode a prompt at once, not in pieces.
 class Tokenizer {
 public:
-  using Kinds = std::variant<ByteTokenizer, WorldTokenizer>;
+  using Kinds = std::variant<ByteTokenizer, WorldTokenizer, BpeTokenizer>;
 
   explicit Tokenizer(Kinds tokenizer);
 
@@ -31,30 +32,31 @@ public:
   /// The bytes of the tokens, one after the other. They need not be UTF-8: see Utf8Stream and to_utf8.
   [[nodiscard]] std::string decode(std::span<const Token> tokens) const;
 
-  /// The bytes of one token; none for ids without text, such as the end of text, and for ids that do not exist.
+  /// The bytes of one token; none for special ones, such as the end of text, and for ids that do not exist.
   /// Valid as long as a copy of this tokenizer.
   [[nodiscard]] std::string_view bytes(Token token) const noexcept;
 
   /// The largest id + 1.
   [[nodiscard]] Index n_vocab() const noexcept;
 
-  /// The token that ends a document and may begin one; none for bytes.
+  /// The token that ends a document and may begin one; none for bytes, and where a vocabulary has none.
   [[nodiscard]] std::optional<Token> end_of_text() const noexcept;
 
-  /// "bytes" or "World".
+  /// "bytes", "World" or "BPE".
   [[nodiscard]] std::string_view kind() const noexcept;
 
 private:
   std::shared_ptr<const Kinds> kinds_;
 };
 
-/// Reads a vocabulary file in the World format.
-/// Throws IoError, FormatError, and UnsupportedError for the JSON files of other tokenizers.
+/// Reads a vocabulary file: a tokenizer.json of byte pair encoding if it begins with a brace, else in the World format.
+/// Throws IoError, FormatError, and UnsupportedError for files of other tokenizers.
 [[nodiscard]] RWKV_API Tokenizer load_tokenizer(const std::string& path);
 
-/// The vocabulary file in the folder of a model: rwkv_vocab_v20230424.txt, 20B_tokenizer.json, tokenizer.json, or else
-/// the alphabetically first *.vocab. Nothing if there is none, or no such folder.
-[[nodiscard]] RWKV_API std::optional<std::string> find_tokenizer_file(const std::string& model_path);
+/// The vocabulary files in the folder of a model: rwkv_vocab_v20230424.txt, 20B_tokenizer.json, tokenizer.json, then
+/// all
+/// *.vocab in the order of their names. Empty if there are none, or no such folder.
+[[nodiscard]] RWKV_API std::vector<std::string> find_tokenizer_files(const std::string& model_path);
 
 /// Refuses a tokenizer that does not belong to a model with `n_vocab` rows in its embedding.
 ///
@@ -65,8 +67,8 @@ private:
 RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path = {});
 
 /// The tokenizer of a model with `n_vocab` tokens: `tokenizer_path` if it is given; else bytes if there are 256 tokens;
-/// else the file beside the model (find_tokenizer_file). Throws as load_tokenizer and check_vocabulary, and
-/// ArgumentError if there is no file.
+/// else the first file beside the model (find_tokenizer_files) that belongs to it. Throws as load_tokenizer and
+/// check_vocabulary, and ArgumentError if there is no file.
 [[nodiscard]] RWKV_API Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path,
                                                const std::string& tokenizer_path = {});
 
@@ -76,8 +78,8 @@ RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const 
   return std::string_view(" \t0123456789").find(text) != std::string_view::npos;
 }
 
-/// The tokens that is_uncounted_text is true for, for Sampler::set_uncounted. Ids without bytes are not among them: the
-/// original decodes those as U+FFFD.
+/// The tokens that is_uncounted_text is true for, for Sampler::set_uncounted. Of ids without bytes it is true for those
+/// of byte pair encoding, which the original decodes as nothing, not for those of World: it decodes them as U+FFFD.
 [[nodiscard]] RWKV_API std::vector<Token> uncounted_tokens(const Tokenizer& tokenizer);
 
 RWKV_NAMESPACE_END
@@ -88,6 +90,8 @@ RWKV_NAMESPACE_END
 #include <utility>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/mapped_file.hpp"
+#include "rwkv/core/sorted_order.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -112,8 +116,7 @@ RWKV_API Index Tokenizer::n_vocab() const noexcept {
 }
 
 RWKV_API std::optional<Token> Tokenizer::end_of_text() const noexcept {
-  if (std::holds_alternative<ByteTokenizer>(*kinds_)) return std::nullopt;
-  return Token{0};  // id 0 of World vocabularies, which is not in their files
+  return std::visit([](const auto& tokenizer) { return tokenizer.end_of_text(); }, *kinds_);
 }
 
 RWKV_API std::string_view Tokenizer::kind() const noexcept {
@@ -121,34 +124,50 @@ RWKV_API std::string_view Tokenizer::kind() const noexcept {
 }
 
 RWKV_API Tokenizer load_tokenizer(const std::string& path) {
-  if (path.ends_with(".json")) {
+  const MappedFile file(path);
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
     throw UnsupportedError({.path = path,
-                            .problem = "JSON tokenizers, as GPT-NeoX (20B_tokenizer.json), are not supported yet",
-                            .expected = "a World vocabulary (rwkv_vocab_v20230424.txt)"});
+                            .problem = "is UTF-16, as are vocabularies of characters",
+                            .expected = "a World vocabulary, or a tokenizer.json of byte pair encoding"});
   }
-  return Tokenizer(WorldTokenizer::load(path));
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != text.npos && text[first] == '{') return Tokenizer(BpeTokenizer::from_text(text, path));
+  return Tokenizer(WorldTokenizer::from_text(text, path));
 }
 
-RWKV_API std::optional<std::string> find_tokenizer_file(const std::string& model_path) {
+RWKV_API std::vector<std::string> find_tokenizer_files(const std::string& model_path) {
   namespace fs = std::filesystem;
   std::error_code error;  // what cannot be looked at is not there
   fs::path folder = fs::path(model_path).parent_path();
   if (folder.empty()) folder = ".";
+  std::vector<std::string> paths;
   for (const char* name : {"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json"}) {
-    if (fs::is_regular_file(folder / name, error)) return (folder / name).string();
+    if (fs::is_regular_file(folder / name, error)) paths.push_back((folder / name).string());
   }
-  std::optional<std::string> first;
+  std::vector<std::string> others;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     if (entry->path().extension() != ".vocab" || !entry->is_regular_file(error)) continue;
-    if (!first || entry->path().string() < *first) first = entry->path().string();
+    others.push_back(entry->path().string());
   }
-  return first;
+  others = sorted_copy<std::string>(others, [](const auto& a, const auto& b) { return a < b; });
+  paths.insert(paths.end(), others.begin(), others.end());
+  return paths;
 }
 
-RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path) {
+namespace detail {
+
+[[nodiscard]] inline bool is_vocabulary_of(const Tokenizer& tokenizer, Index n_vocab) noexcept {
   for (Index multiple = 1; multiple <= 128; multiple *= 2) {
-    if ((tokenizer.n_vocab() + multiple - 1) / multiple * multiple == n_vocab) return;
+    if ((tokenizer.n_vocab() + multiple - 1) / multiple * multiple == n_vocab) return true;
   }
+  return false;
+}
+
+}  // namespace detail
+
+RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path) {
+  if (detail::is_vocabulary_of(tokenizer, n_vocab)) return;
   throw ArgumentError(
       {.path = path,
        .problem = "the tokenizer does not belong to the model",
@@ -166,19 +185,26 @@ RWKV_API Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path, c
   };
   if (!tokenizer_path.empty()) return load(tokenizer_path);
   if (n_vocab == 256) return Tokenizer(ByteTokenizer());
-  if (const std::optional<std::string> path = find_tokenizer_file(model_path)) return load(*path);
+  const std::vector<std::string> paths = find_tokenizer_files(model_path);
+  for (const std::string& path : paths) {
+    Tokenizer tokenizer = load_tokenizer(path);
+    if (detail::is_vocabulary_of(tokenizer, n_vocab)) return tokenizer;
+  }
+  if (!paths.empty()) return load(paths.front());  // tells what does not fit
   throw ArgumentError({.path = model_path,
                        .problem = "no tokenizer beside the model",
                        .expected = "a vocabulary for " + std::to_string(n_vocab) + " tokens",
-                       .hint = "Models with 65536 tokens take rwkv_vocab_v20230424.txt of github.com/BlinkDL/ChatRWKV "
-                               "(folder tokenizer): put it into the folder of the model, or name the file."});
+                       .hint = "Models with 65536 tokens take rwkv_vocab_v20230424.txt, with 50277 or 50304 "
+                               "20B_tokenizer.json, both of github.com/BlinkDL/ChatRWKV: put it into the folder of the "
+                               "model, or name the file."});
 }
 
 RWKV_API std::vector<Token> uncounted_tokens(const Tokenizer& tokenizer) {
   std::vector<Token> tokens;
   for (Token token = 0; token < tokenizer.n_vocab(); ++token) {
     const std::string_view text = tokenizer.bytes(token);
-    if (!text.empty() && is_uncounted_text(text)) tokens.push_back(token);
+    const bool is_decoded = !text.empty() || tokenizer.kind() == BpeTokenizer::kind;
+    if (is_decoded && is_uncounted_text(text)) tokens.push_back(token);
   }
   return tokens;
 }

@@ -81,6 +81,9 @@ public:
   /// The largest id + 1.
   [[nodiscard]] Index n_vocab() const noexcept { return static_cast<Index>(pieces_.size()); }
 
+  /// Id 0, which is not in the file.
+  [[nodiscard]] std::optional<Token> end_of_text() const noexcept { return Token{0}; }
+
 private:
   struct Piece {
     std::uint32_t begin = 0, size = 0;  // in bytes_
