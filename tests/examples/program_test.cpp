@@ -181,6 +181,17 @@ TEST_CASE("tokenize: the World vocabulary") {
         "6699 304 25740 109 39990 4600 4596 22590 30449 4706\n");
 }
 
+TEST_CASE("tokenize: byte pair encoding, to ids and back") {
+  RWKV_NEEDS_SHARED();
+  const std::string command =
+      std::string(RWKV_PROGRAM) + " tokenize --tokenizer " + shared_file("testdata/tokenizers/20B_tokenizer.json");
+  const std::string ids = "510 444 1648 293 15469 310 275 253 2846 273\n";
+  CHECK(shell("printf 'The Eiffel tower is in the city of' | " + command).out == ids);
+  CHECK(shell("echo " + ids.substr(0, ids.size() - 1) + " | " + command + " --decode").out ==
+        "The Eiffel tower is in the city of");
+  CHECK(shell("echo 50277 | " + command + " --decode").err.find("expected 0 to 50276") != std::string::npos);
+}
+
 TEST_CASE("logits: every mode and precision, and a state that is handed on") {
   RWKV_NEEDS_SHARED();
   const Golden golden("testdata/models/v4/v4-fp32.golden.safetensors");
