@@ -55,7 +55,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "peers")
     parser.add_argument("--shapes", nargs="+", default=["v7-0.1B"], help="of RWKV-7: llama.cpp has no older than 6")
     parser.add_argument("--dtypes", nargs="+", default=["bf16", "q8_0", "q4_0"])
-    parser.add_argument("--rwkv-flags", default="", help='for rwkv only, such as "--interleave --isa avx2"')
+    parser.add_argument("--rwkv-flags", default="", help="for rwkv only: --rwkv-flags='--interleave --isa avx2'")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--gen", type=int, default=40)
