@@ -103,7 +103,7 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       "-m,--model", options.model,
       "Checkpoint: .pth, .safetensors, .gguf or rwkv.cpp .bin; default: a small model that is part of this program");
   model->envname("RWKV_MODEL")->check(file_name);
-  command.add_option("--threads", options.n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--threads", options.n_threads, "Threads; default: one for each core")->check(CLI::Range(1, 1024));
   command
       .add_option(
           "--isa", options.isa,

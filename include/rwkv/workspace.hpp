@@ -21,7 +21,7 @@
 RWKV_NAMESPACE_BEGIN
 
 struct WorkspaceOptions {
-  int n_threads = 0;            ///< 0: one for each processor this process may use
+  int n_threads = 0;            ///< 0: one for each core this process may use
   std::optional<Isa> isa = {};  ///< the fastest this processor has
   /// Products with weights in blocks (q8_0, q4_k and the like) see activations rounded to 8 bits, in each 32 of them to
   /// multiples of 1/127 of the largest: products of integers are faster. What that changes is of the size of what q8_0
@@ -44,7 +44,7 @@ public:
       : Workspace(kernel_table<float>(options.isa.value_or(best_isa())), options) {}
   /// With kernels of one's own, whatever options.isa says.
   explicit Workspace(const KernelTable<float>& kernels, const WorkspaceOptions& options = {})
-      : threads_(options.n_threads == 0 ? std::min(n_processors(), ThreadPool::max_threads) : options.n_threads),
+      : threads_(options.n_threads == 0 ? std::min(n_cores(), ThreadPool::max_threads) : options.n_threads),
         kernels_(kernels),
         rounded_activations_(options.rounded_activations) {}
 

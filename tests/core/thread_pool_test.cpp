@@ -129,4 +129,9 @@ TEST_CASE("no threads and absurdly many are refused") {
   CHECK_THROWS_AS(ThreadPool(100000), ArgumentError);
 }
 
+TEST_CASE("there are cores, and not more than processors") {
+  CHECK(n_cores() >= 1);
+  CHECK(n_cores() <= n_processors());
+}
+
 TEST_SUITE_END();

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <fstream>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -49,6 +50,26 @@ struct Range {
   if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
 #endif
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// The cores these processors belong to, as far as the system tells, at least 1. Two threads of one core have one set
+/// of arithmetic units: more workers than cores help nobody but the scheduler.
+[[nodiscard]] inline int n_cores() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return n_processors();
+  std::vector<std::string> cores;  // each by the list of its processors
+  for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (!CPU_ISSET(processor, &allowed)) continue;
+    std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(processor) + "/topology/thread_siblings_list");
+    std::string siblings;
+    if (!std::getline(file, siblings)) return n_processors();
+    if (std::find(cores.begin(), cores.end(), siblings) == cores.end()) cores.push_back(std::move(siblings));
+  }
+  return std::max(1, static_cast<int>(cores.size()));
+#else
+  return n_processors();
+#endif
 }
 
 /// Runs the tasks of one parallel region at a time, on the thread that calls and on workers of its own: one thread
