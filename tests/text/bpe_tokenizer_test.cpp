@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "rwkv/core/error.hpp"
-#include "rwkv/text/utf8.hpp"
+#include "rwkv/core/utf8.hpp"
 
 #include "support/support.hpp"
 #include "text/base64.hpp"

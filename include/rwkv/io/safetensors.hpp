@@ -40,12 +40,12 @@ RWKV_NAMESPACE_END
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/json.hpp"
 #include "rwkv/core/sorted_order.hpp"
+#include "rwkv/core/utf8.hpp"
 #include "rwkv/io/atomic_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/safetensors_header.hpp"
-#include "rwkv/text/json.hpp"
-#include "rwkv/text/utf8.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

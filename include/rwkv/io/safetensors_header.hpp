@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/json.hpp"
 #include "rwkv/core/tensor.hpp"
-#include "rwkv/text/json.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

@@ -130,8 +130,8 @@ RWKV_NAMESPACE_END
 #include <utility>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/utf8.hpp"
 #include "rwkv/text/stop.hpp"
-#include "rwkv/text/utf8.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

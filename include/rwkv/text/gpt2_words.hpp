@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "rwkv/core/utf8.hpp"
 #include "rwkv/text/character_kind.hpp"
-#include "rwkv/text/utf8.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

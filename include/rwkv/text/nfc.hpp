@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "rwkv/core/utf8.hpp"
 #include "rwkv/text/character_kind.hpp"
 #include "rwkv/text/unicode_tables.hpp"
-#include "rwkv/text/utf8.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

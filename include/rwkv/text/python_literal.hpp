@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "rwkv/text/utf8.hpp"
+#include "rwkv/core/utf8.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

@@ -12,7 +12,7 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/function_ref.hpp"
-#include "rwkv/text/json.hpp"
+#include "rwkv/core/json.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

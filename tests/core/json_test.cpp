@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/json.hpp"
+#include "rwkv/core/json.hpp"
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -38,7 +38,7 @@ std::string read_string(const std::string& text) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/json");
+TEST_SUITE_BEGIN("core/json");
 
 TEST_CASE("values are read in order, and what is not wanted is skipped") {
   const std::string text = R"( {"a" : [1, 2 ,18446744073709551615], "b":{"c":[[],{},null,-1.5e+3]}, "d": true,"":""} )";

@@ -11,7 +11,7 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/function_ref.hpp"
-#include "rwkv/text/utf8.hpp"
+#include "rwkv/core/utf8.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/utf8.hpp"
+#include "rwkv/core/utf8.hpp"
 
 #include "rwkv/core/error.hpp"
 
@@ -33,7 +33,7 @@ bool is_utf8_by_round_trip(const std::string& bytes) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/utf8");
+TEST_SUITE_BEGIN("core/utf8");
 
 TEST_CASE("text split at every byte comes out whole, and only whole characters come out early") {
   const std::string text = "aß€𝄞 \u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff\n";
