@@ -190,9 +190,9 @@ TEST_CASE("what the converter cannot have made is refused by name") {
         Case{ln_x + tensor("blocks.0.att.time_first", {1}, floats({-1})), "not below 0, found a smaller number"},
         Case{maa + tensor("blocks.0.att.time_decay_w2", {2}, floats({0, 1})), "a matrix, found shape [2]"},
         Case{r_k + tensor("blocks.0.att.g2", {12}, twelve), "a matrix, found shape [12]"},
-        Case{r_k + tensor("blocks.0.att.x_rwkvag", {12}, twelve), "[6, 1, n_embd], found [12]"},
-        Case{r_k + tensor("blocks.0.att.x_rwkvag", {5, 1, 2}, twelve.substr(8)), "found [5, 1, 2]"},
-        Case{r_k + tensor("blocks.0.att.x_rwkvag", {6, 2, 1}, twelve), "found [6, 2, 1]"},
+        Case{r_k + tensor("blocks.0.att.x_rwkvag", {12}, twelve), "6 rows of n_embd single numbers, found f32 [12]"},
+        Case{r_k + tensor("blocks.0.att.x_rwkvag", {5, 1, 2}, twelve.substr(8)), "found f32 [5, 1, 2]"},
+        Case{r_k + tensor("blocks.0.att.x_rwkvag", {6, 2, 1}, twelve), "found f32 [6, 2, 1]"},
         Case{tensor("blocks.0.att.x_rwkvag", {6, 2}, twelve) + tensor("blocks.0.att.x_g", {1}, floats({1})),
              "'blocks.0.att.x_g': the name occurs twice"}}) {
     CAPTURE(each.phrase);

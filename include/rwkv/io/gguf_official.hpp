@@ -13,26 +13,21 @@
 #include "rwkv/core/error.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/gguf.hpp"
+#include "rwkv/io/renaming.hpp"
 #include "rwkv/io/time_mixing_names.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 namespace detail {
 
-/// The part of a name in GGUF, and what stands for it in the official name; `*` is the rest of both, "weight" or
-/// "bias".
-struct GgufName {
-  std::string_view gguf, official;
-};
-
-inline constexpr GgufName gguf_names[] = {
+inline constexpr Renaming gguf_names[] = {
     // of the whole model
     {"token_embd.weight", "emb.weight"},
     {"token_embd_norm.*", "blocks.0.ln0.*"},
     {"output_norm.*", "ln_out.*"},
     {"output.weight", "head.weight"},
 };
-inline constexpr GgufName gguf_layer_names[] = {
+inline constexpr Renaming gguf_layer_names[] = {
     // of a layer
     {"attn_norm.*", "ln1.*"},
     {"attn_norm_2.*", "ln2.*"},
@@ -46,7 +41,7 @@ inline constexpr GgufName gguf_layer_names[] = {
     {"channel_mix_value.*", "ffn.value.*"},
     {"channel_mix_receptance.*", "ffn.receptance.*"},
 };
-inline constexpr GgufName gguf_v6_names[] = {
+inline constexpr Renaming gguf_v6_names[] = {
     {"time_mix_lerp_x.weight", "att.time_maa_x"},
     {"time_mix_lerp_w.weight", "att.time_maa_w"},  // each by itself in old files
     {"time_mix_lerp_k.weight", "att.time_maa_k"},
@@ -62,27 +57,13 @@ inline constexpr GgufName gguf_v6_names[] = {
     {"channel_mix_lerp_k.weight", "ffn.time_maa_k"},
     {"channel_mix_lerp_r.weight", "ffn.time_maa_r"},
 };
-inline constexpr GgufName gguf_v7_names[] = {
+inline constexpr Renaming gguf_v7_names[] = {
     {"channel_mix_lerp_k.weight", "ffn.x_k"}, {"time_mix_w0.weight", "att.w0"},   {"time_mix_w1.weight", "att.w1"},
     {"time_mix_w2.weight", "att.w2"},         {"time_mix_a0.weight", "att.a0"},   {"time_mix_a1.weight", "att.a1"},
     {"time_mix_a2.weight", "att.a2"},         {"time_mix_v0.weight", "att.v0"},   {"time_mix_v1.weight", "att.v1"},
     {"time_mix_v2.weight", "att.v2"},         {"time_mix_g1.weight", "att.g1"},   {"time_mix_g2.weight", "att.g2"},
     {"time_mix_k_k.weight", "att.k_k"},       {"time_mix_k_a.weight", "att.k_a"}, {"time_mix_r_k.weight", "att.r_k"},
 };
-
-/// The official name, or "" if none of the list fits.
-template <std::size_t n>
-[[nodiscard]] std::string official_name(const GgufName (&names)[n], std::string_view name) {
-  for (const auto& [gguf, official] : names) {
-    if (gguf == name) return std::string(official);
-    if (!gguf.ends_with('*')) continue;
-    const std::string_view stem = gguf.substr(0, gguf.size() - 1);
-    if (name.starts_with(stem)) {
-      return std::string(official.substr(0, official.size() - 1)) + std::string(name.substr(stem.size()));
-    }
-  }
-  return "";
-}
 
 /// The numbers times 2^power, in the type of the tensor.
 [[nodiscard]] inline TensorView scaled_by_power(const TensorView& tensor, int power) {
@@ -168,7 +149,10 @@ private:
       return official.add(name, tensor);  // the model refuses it
     const std::string_view part = std::string_view(name).substr(dot + 1);
     const std::string layer = name.substr(4, dot - 4), block = "blocks." + layer + ".";
-    if (part == "time_mix_lerp_fused.weight") return split_mixes(official, block, tensor);
+    if (part == "time_mix_lerp_fused.weight") {  // all but that of the gate, which some models do without
+      if (is_v7_) return add_mixes(official, name, tensor, block + "att.x_", "rwkvag", LastRow::optional);
+      return add_mixes(official, name, tensor, block + "att.time_maa_", "wkvrg");
+    }
     std::string found = official_name(gguf_layer_names, part);
     if (found.empty()) found = is_v7_ ? official_name(gguf_v7_names, part) : official_name(gguf_v6_names, part);
     const std::string full = found.empty() ? name : block + found;
@@ -187,26 +171,6 @@ private:
     // halve what flows through the layers there.
     const Index power = layer.size() > 4 ? 0 : std::stoll("0" + layer) / rescale_every_;
     return scaled_by_power(tensor, static_cast<int>(power < 60 ? power : 60));
-  }
-
-  /// The mixes of all projections are the rows of one tensor.
-  void split_mixes(Checkpoint& official, const std::string& block, const TensorView& tensor) const {
-    const std::string_view letters = is_v7_ ? "rwkvag" : "wkvrg";
-    const Index n_rows = tensor.shape[0], n_embd = tensor.n_elements() / n_rows;
-    const auto most = static_cast<Index>(letters.size());
-    const bool has_all = n_rows == most || (is_v7_ && n_rows == most - 1);  // or all but the gate
-    if (!has_all || tensor.shape.rank() < 2 || tensor.shape[tensor.shape.rank() - 1] != n_embd ||
-        info(tensor.dtype).block_elements != 1) {
-      throw FormatError({.path = path(),
-                         .item = tensor_item(block + "att.time_mix_lerp_fused"),
-                         .expected = "[" + std::to_string(most) + ", 1, 1, n_embd] single numbers",
-                         .found = std::string(rwkv::name(tensor.dtype)) + " " + to_string(tensor.shape)});
-    }
-    TensorView row{tensor.dtype, {1, 1, n_embd}, tensor.data, tensor.owner};
-    for (const char letter : letters.substr(0, static_cast<std::size_t>(n_rows))) {
-      official.add(block + (is_v7_ ? "att.x_" : "att.time_maa_") + letter, row);
-      row.data += row.n_bytes();
-    }
   }
 
   const GgufFile& file_;

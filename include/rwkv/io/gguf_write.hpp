@@ -17,6 +17,7 @@
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/gguf.hpp"
 #include "rwkv/io/gguf_official.hpp"
+#include "rwkv/io/renaming.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -106,7 +107,7 @@ private:
 class GgufTensors {
 public:
   explicit GgufTensors(const Checkpoint& official) : official_(official) {
-    for (const GgufName& name : gguf_names) add_all("", name.gguf, "", name.official);
+    for (const Renaming& name : gguf_names) add_all("", name.stored, "", name.official);
     for (n_layer_ = 0; official.contains(block() + "ln1.weight"); ++n_layer_) add_layer();
   }
 
@@ -119,14 +120,14 @@ private:
 
   void add_layer() {
     const std::string from = block(), to = "blk." + std::to_string(n_layer_) + ".";
-    for (const GgufName& name : gguf_layer_names) add_all(to, name.gguf, from, name.official);
-    for (const GgufName& name : gguf_v7_names) {
+    for (const Renaming& name : gguf_layer_names) add_all(to, name.stored, from, name.official);
+    for (const Renaming& name : gguf_v7_names) {
       // The first layer has no earlier values to mix in, but llama.cpp wants the tensors to be there.
       const bool is_residual = name.official.starts_with("att.v");
       std::string source(name.official);
       if (n_layer_ == 0 && is_residual) source[4] = 'a';
       if (!official_.contains(from + source)) continue;
-      add(to + std::string(name.gguf), from + source, official_.at(from + source));
+      add(to + std::string(name.stored), from + source, official_.at(from + source));
     }
     std::vector<float> mixes;
     for (const char letter : std::string_view("rwkvag")) {

@@ -15,6 +15,7 @@
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/renaming.hpp"
 #include "rwkv/io/time_mixing_names.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -47,7 +48,9 @@ public:
     Checkpoint official(stored_.path());
     for (const auto& [name, tensor] : stored_.entries()) {
       if (generation_ == 7 && time_mixing_part(name) == "x_rwkvag") {
-        split_mixes(official, name, tensor);
+        constexpr std::string_view letters = "rwkvag";
+        const std::string_view stem(name.data(), name.size() - letters.size());
+        add_mixes(official, name, tensor, stem, letters);
       } else {
         official.add(name, restore(name, tensor));
       }
@@ -120,23 +123,6 @@ private:
       value = inverse(value);
     }
     return make_tensor<double>(DType::f64, shape, std::as_const(values).span());
-  }
-
-  void split_mixes(Checkpoint& official, const std::string& name, const TensorView& tensor) const {
-    constexpr std::string_view joined = "rwkvag";
-    const Shape& shape = tensor.shape;
-    const Index n_embd = shape[shape.rank() - 1];
-    if (shape.rank() < 2 || shape[0] != 6 || tensor.n_elements() != 6 * n_embd) {
-      throw FormatError({.path = stored_.path(),
-                         .item = tensor_item(name),
-                         .expected = "shape [6, 1, n_embd]",
-                         .found = to_string(shape)});
-    }
-    TensorView row{tensor.dtype, {1, 1, n_embd}, tensor.data, tensor.owner};
-    for (const char part : joined) {
-      official.add(name.substr(0, name.size() - joined.size()) + part, row);
-      row.data += row.n_bytes();
-    }
   }
 
   const Checkpoint& stored_;
