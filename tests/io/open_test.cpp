@@ -124,7 +124,6 @@ TEST_CASE("what is no model is called by its name") {
 TEST_CASE("what the operating system refuses is an IoError") {
   CHECK_THROWS_WITH_AS(static_cast<void>(open_checkpoint("/nonexistent.pth")), doctest::Contains("No such file"),
                        IoError);
-  CHECK_THROWS_WITH_AS(static_cast<void>(open_checkpoint("/tmp")), doctest::Contains("found a directory"), IoError);
 }
 
 TEST_CASE("one model is the same in every container") {
