@@ -86,6 +86,17 @@ TEST_CASE("an error tells what was expected and what stands there") {
   }
 }
 
+TEST_CASE("numbers are the nearest doubles") {
+  const auto real = [](const std::string& text) { return JsonReader("file", "item", text).real(); };
+  CHECK(real("1e-05") == 1e-5);
+  CHECK(real(" -12.5") == -12.5);
+  CHECK(real("0") == 0);
+  CHECK(real("18446744073709551616") == 18446744073709551616.0);
+  CHECK(real("0.1000000000000000055511151231257827") == 0.1);
+  CHECK_THROWS_WITH_AS(real("1e999"), "file: item: expected a number that fits a double, found 1e999", FormatError);
+  CHECK_THROWS_WITH_AS(real("\"1\""), "file: item: expected a number, found a string", FormatError);
+}
+
 TEST_CASE("what RFC 8259 does not allow is refused") {
   for (const std::string text : {"",
                                  " ",

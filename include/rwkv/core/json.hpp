@@ -113,6 +113,15 @@ public:
     fail("", "a count", std::string(digits.substr(0, 40)));
   }
 
+  /// A number, as the nearest double. Those beyond the largest are refused.
+  [[nodiscard]] double real() {
+    const std::string_view text = number();
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc{}) return value;
+    fail("", "a number that fits a double", std::string(text.substr(0, 40)));
+  }
+
   [[nodiscard]] bool truth_value() {
     expect(Kind::truth_value);
     const bool value = text_[position_] == 't';
