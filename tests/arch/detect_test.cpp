@@ -202,6 +202,25 @@ TEST_CASE("heads in one row are of 64 channels, and must fit") {
   CHECK_THROWS_WITH_AS(Model{flat}, doctest::Contains("'blocks.0.att.r_k': expected heads of equal size"), ModelError);
 }
 
+TEST_CASE("a checkpoint may tell the epsilon of its heads") {
+  Checkpoint checkpoint = whole_model(rwkv_test::small_model(Generation::v7));
+  CHECK(detect(checkpoint).group_norm_eps == 64e-5);
+  std::string& text = checkpoint.metadata()[std::string(group_norm_eps_key)];
+  for (const char* eps : {"0.00032", "3.2e-4"}) {
+    text = eps;
+    CHECK(detect(checkpoint).group_norm_eps == 32e-5);
+  }
+  for (const char* no_eps : {"", "x", "1e-5x", " 1e-5", "-1e-5", "1", "nan", "inf", "1e-5000"}) {
+    text = no_eps;
+    const std::string message =
+        "test.pth: metadata 'group_norm_eps': expected a number from 0 to below 1, found '" + text + "'";
+    CHECK_THROWS_WITH_AS(static_cast<void>(detect(checkpoint)), message.c_str(), ModelError);
+  }
+  Checkpoint without_heads = whole_model();
+  without_heads.metadata() = checkpoint.metadata();
+  CHECK(detect(without_heads).group_norm_eps == 64e-5);
+}
+
 TEST_CASE("absurd layer numbers and names are refused") {
   for (const std::string number : {"9223372036854775807", "99999999999999999999", "x", "-1", ""}) {
     Checkpoint checkpoint = whole_model();

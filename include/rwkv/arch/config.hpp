@@ -55,9 +55,9 @@ struct Config {
   Index n_copy = 0;  ///< width of the copy head (head_q, head_k); 0: there is none
   /// RWKV-1: a factor for each position before the head.
   bool has_time_out = false;
-  /// Of the normalisation of heads in RWKV-5 to 7. It is not stored in checkpoints: 1e-5 times the square of
+  /// Of the normalisation of heads in RWKV-5 to 7. Official checkpoints do not store it: 1e-5 times the square of
   /// head_size_divisor, which is 8 in all published ones. RWKV-5.0 models of the summer of 2023, and rwkv.cpp with all
-  /// RWKV-5, have 1e-5.
+  /// RWKV-5, have 1e-5. Where a checkpoint tells (group_norm_eps_key), detect() takes that.
   double group_norm_eps = 64e-5;
 
   friend constexpr bool operator==(const Config&, const Config&) noexcept = default;

@@ -204,6 +204,20 @@ inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& c
   }
 }
 
+/// The epsilon that the metadata tells, see group_norm_eps_key. Throws ModelError unless it is from 0 to below 1.
+inline void read_group_norm_eps(const Checkpoint& checkpoint, Config& config) {
+  const auto found = checkpoint.metadata().find(std::string(group_norm_eps_key));
+  if (found == checkpoint.metadata().end()) return;
+  const std::string& text = found->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), config.group_norm_eps);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (is_number && config.group_norm_eps >= 0 && config.group_norm_eps < 1) return;
+  throw ModelError({.path = checkpoint.path(),
+                    .item = "metadata " + in_quotes(group_norm_eps_key),
+                    .expected = "a number from 0 to below 1",
+                    .found = in_quotes(text)});
+}
+
 }  // namespace detail
 
 /// Every size is read off names and shapes, whatever the order of the tensors. See Config for what they do not tell.
@@ -231,6 +245,7 @@ inline void read_heads_and_widths(const ShapeReader& shapes, const Checkpoint& c
     detail::read_copy_head(shapes, checkpoint, config);
   } else {
     detail::read_heads_and_widths(shapes, checkpoint, config);
+    detail::read_group_norm_eps(checkpoint, config);
   }
   if (config.generation == Generation::v7b) config.n_ctx = 4096;  // not in the file: a choice
   return config;

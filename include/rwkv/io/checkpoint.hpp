@@ -15,6 +15,10 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// The key of the metadata under which a checkpoint tells the epsilon of its normalisation of heads, a number as text,
+/// where that is not the usual one.
+inline constexpr std::string_view group_norm_eps_key = "group_norm_eps";
+
 /// Named tensors in the order of their file, with the names of the official `.pth` checkpoints whatever the format.
 ///
 /// The tensors are views: where the file allows it they point into its mapping, which lives as long as any of them.
@@ -32,7 +36,7 @@ public:
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
 
-  /// Free text that came with the file (safetensors `__metadata__`).
+  /// Free text that came with the file (safetensors `__metadata__`), and what group_norm_eps_key says.
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
   [[nodiscard]] std::map<std::string, std::string>& metadata() noexcept { return metadata_; }
 
