@@ -12,10 +12,12 @@
 RWKV_NAMESPACE_BEGIN
 
 /// Opens a PyTorch (zip or legacy), safetensors, GGUF or rwkv.cpp file and gives its tensors as the official files have
-/// them: without the prefixes that training frameworks put before every name, and without what converters changed.
+/// them: without the prefixes that training frameworks put before every name, and without what converters and other
+/// libraries changed.
 ///
 /// `path` may also be the index of a model in several files (`model.safetensors.index.json`), or a folder with one
-/// model: its index, its `model.safetensors`, or its only file of a model.
+/// model: its index, its `model.safetensors`, or its only file of a model. Of models of Hugging Face libraries, the
+/// `config.json` beside the file is read, too.
 /// Throws IoError if the file cannot be read, or if the folder has no model or several (and says which), FormatError if
 /// it is damaged or no model (and says what it is), UnsupportedError if it may be a model but is not read yet.
 [[nodiscard]] RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options = {});
@@ -40,6 +42,8 @@ RWKV_NAMESPACE_END
 #include "rwkv/io/folder.hpp"
 #include "rwkv/io/foreign_files.hpp"
 #include "rwkv/io/gguf_official.hpp"
+#include "rwkv/io/hugging_face.hpp"
+#include "rwkv/io/hugging_face_config.hpp"
 #include "rwkv/io/prefixes.hpp"
 #include "rwkv/io/pth.hpp"
 #include "rwkv/io/rwkvcpp.hpp"
@@ -76,6 +80,14 @@ namespace detail {
 /// Whether there are files beside a file.
 enum class Place { folder, memory };
 
+/// What `config.json` in the folder of this file says.
+[[nodiscard]] inline HuggingFaceConfig config_beside(const std::string& path) {
+  const std::filesystem::path config = std::filesystem::path(path).parent_path() / "config.json";
+  std::error_code error;  // what cannot be looked at is not there
+  if (!std::filesystem::is_regular_file(config, error)) return {};
+  return read_hugging_face_config(config.string());
+}
+
 [[nodiscard]] inline Checkpoint read_checkpoint(const std::shared_ptr<const MappedFile>& file,
                                                 const OpenOptions& options, Place place) {
   const std::string_view bytes = as_text(file->bytes());
@@ -87,6 +99,10 @@ enum class Place { folder, memory };
   const bool is_index = place == Place::folder && !is_safetensors(bytes) && is_shard_index(bytes);
   const Checkpoint stored =
       strip_prefixes(is_index ? read_shards(file->path(), bytes, read_shard) : read_tensors(file, options));
+  if (is_hugging_face(stored)) {
+    const HuggingFaceConfig config = place == Place::folder ? config_beside(file->path()) : HuggingFaceConfig{};
+    return HuggingFaceOfficial(stored, config).read();
+  }
   return is_pth(bytes) ? stored : from_web_rwkv(stored);
 }
 
