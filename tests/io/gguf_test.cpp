@@ -127,6 +127,84 @@ TEST_CASE("RWKV-6 and 7 are given back as they were before the converter of llam
   });
 }
 
+TEST_CASE("every type of blocks is read to the last bit, others are refused by name") {
+  RWKV_NEEDS_SHARED();
+  struct Type {
+    std::uint32_t number;
+    std::string name;
+    bool is_read = true;
+  };
+  for (const Type& type : {Type{2, "Q4_0"}, Type{3, "Q4_1"}, Type{6, "Q5_0"}, Type{7, "Q5_1"}, Type{8, "Q8_0"},
+                           Type{12, "Q4_K"}, Type{13, "Q5_K"}, Type{14, "Q6_K"}, Type{20, "IQ4_NL"},
+                           Type{10, "Q2_K", false}, Type{11, "Q3_K", false}, Type{23, "IQ4_XS", false}}) {
+    CAPTURE(type.name);
+    const std::string blocks = read_file(shared_file("spec/golden/quant/" + type.name + ".bin"));
+    const std::string floats = read_file(shared_file("spec/golden/quant/" + type.name + ".f32"));
+    std::string file = "GGUF" + u32(3) + u64(1) + u64(0) + text("t") + u32(2) + u64(floats.size() / 8) + u64(2) +
+                       u32(type.number) + u64(0);
+    file.resize((file.size() + 31) / 32 * 32, '\0');
+    if (!type.is_read) {
+      CHECK_THROWS_WITH_AS(read_bytes(file + blocks), doctest::Contains(("'t': has type " + type.name).c_str()),
+                           UnsupportedError);
+      continue;
+    }
+    const GgufFile found = read_bytes(file + blocks);
+    const auto values = read_all<float>(found.tensors.at("t"));
+    REQUIRE(values.size() * 4 == static_cast<Index>(floats.size()));
+    CHECK(std::memcmp(values.data(), floats.data(), floats.size()) == 0);
+  }
+}
+
+TEST_CASE("what cannot run is refused by what it is") {
+  const auto refuse = [](const std::vector<std::string>& metadata, const std::string& phrase) {
+    const TemporaryFile file(".gguf");
+    write_file(file.path(), file_with(metadata));
+    CHECK_THROWS_WITH_AS(static_cast<void>(read_gguf(map(file.path()))), doctest::Contains(phrase.c_str()),
+                         UnsupportedError);
+  };
+  const auto architecture = [](const std::string& name) { return entry("general.architecture", 8, text(name)); };
+  refuse({architecture("rwkv6qwen2")}, "found 'rwkv6qwen2'. It is a hybrid");
+  refuse({architecture("arwkv7")}, "found 'arwkv7'. It is a hybrid");
+  refuse({architecture("mamba")}, "expected rwkv6 or rwkv7, found 'mamba'");
+  refuse({architecture("rwkv7"), entry("split.count", 2, u16(3))}, "is one of 3 files of a model. Join them");
+  std::string swapped = file_with({});
+  std::swap(swapped[4], swapped[7]);
+  CHECK_THROWS_WITH_AS(read_bytes(swapped), doctest::Contains("is big-endian: expected 2 or 3"), FormatError);
+  CHECK_THROWS_WITH_AS(read_bytes(file_with({}, 1)), doctest::Contains("unknown version: expected 2 or 3, found 1"),
+                       FormatError);
+}
+
+TEST_CASE("a tensor of a layer that is not known stays in its layer, where the model refuses it") {
+  std::string bytes = "GGUF" + u32(3) + u64(2) + u64(1) + entry("general.architecture", 8, text("rwkv7"));
+  for (const char* name : {"blk.3.strange.weight", "strange.weight"})
+    bytes += text(name) + u32(1) + u64(1) + u32(0) + u64(0);
+  const TemporaryFile file(".gguf");
+  write_file(file.path(), bytes + std::string(64, '\0'));
+  const Checkpoint found = read_gguf(map(file.path()));
+  CHECK(found.contains("blocks.3.strange.weight"));
+  CHECK(found.contains("strange.weight"));
+}
+
+TEST_CASE("halvings by any number of layers, also an absurd one") {
+  const auto output_of = [](const std::string& layer, std::uint64_t every) {
+    std::string bytes = "GGUF" + u32(3) + u64(1) + u64(2) + entry("general.architecture", 8, text("rwkv6")) +
+                        entry("rwkv6.rescale_every_n_layers", 10, u64(every)) +
+                        text("blk." + layer + ".time_mix_output.weight") + u32(1) + u64(1) + u32(0) + u64(0);
+    bytes.resize((bytes.size() + 31) / 32 * 32, '\0');
+    const TemporaryFile file(".gguf");
+    write_file(file.path(), bytes + number(1.0f));
+    return read_all<float>(read_gguf(map(file.path())).at("blocks." + layer + ".att.output.weight"))[0];
+  };
+  CHECK(output_of("5", 0) == 1);
+  CHECK(output_of("5", 6) == 1);
+  CHECK(output_of("6", 6) == 2);
+  CHECK(output_of("5", 2) == 4);
+  CHECK(output_of("5", ~std::uint64_t{0}) == 1);
+  CHECK(output_of("5", std::uint64_t{1} << 63) == 1);
+  CHECK(output_of("9999", 1) == 0x1p60f);  // the model refuses such a layer
+  CHECK(output_of("99999999999999999999", 1) == 1);
+}
+
 TEST_CASE("the halvings of RWKV-6 are undone in every type") {
   const std::vector<float> values{1.0f, -2.5f, 0.125f, 3.0f};
   const auto scaled = [&](DType dtype, auto bits) {

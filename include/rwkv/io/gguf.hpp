@@ -111,7 +111,10 @@ public:
   [[nodiscard]] GgufFile read() {
     if (reader_.text(4) != "GGUF") fail("wrong magic number", "GGUF", "something else");
     const auto version = reader_.read<std::uint32_t>();
-    if (version != 2 && version != 3) fail("unknown version", "2 or 3", std::to_string(version));
+    const bool is_swapped = version == 0x02000000 || version == 0x03000000;
+    if (version != 2 && version != 3) {
+      fail(is_swapped ? "is big-endian" : "unknown version", "2 or 3", std::to_string(version));
+    }
     const auto n_tensors = reader_.read<std::uint64_t>(), n_values = reader_.read<std::uint64_t>();
     GgufFile result{Checkpoint(file_->path()), {}};
     // Each takes some bytes, so a number that lies ends with the file.

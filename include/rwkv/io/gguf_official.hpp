@@ -2,6 +2,7 @@
 // RWKV-6 and 7 in GGUF files, as convert_hf_to_gguf.py of llama.cpp makes them, under the official names.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -112,22 +113,30 @@ inline constexpr Renaming gguf_v7_names[] = {
 /// Gives the tensors of a GGUF file their official names and shapes.
 class GgufOfficial {
 public:
-  /// Throws UnsupportedError for other architectures than rwkv6 and rwkv7, FormatError if there is none.
+  /// Throws UnsupportedError for other architectures than rwkv6 and rwkv7 and for one of several files, FormatError if
+  /// there is no architecture.
   explicit GgufOfficial(const GgufFile& file) : file_(file) {
+    if (const std::uint64_t n_files = file.number("split.count").value_or(1); n_files > 1) {
+      throw UnsupportedError({.path = path(),
+                              .problem = "is one of " + std::to_string(n_files) + " files of a model",
+                              .hint = "Join them with `llama-gguf-split --merge`."});
+    }
     const auto architecture = file.text("general.architecture");
     if (!architecture) {
       throw FormatError({.path = path(), .item = "general.architecture", .problem = "is missing"});
     }
     if (*architecture != "rwkv6" && *architecture != "rwkv7") {
+      const bool is_hybrid = *architecture == "rwkv6qwen2" || *architecture == "arwkv7";
       throw UnsupportedError({.path = path(),
                               .item = "general.architecture",
                               .expected = "rwkv6 or rwkv7",
-                              .found = in_quotes(*architecture)});
+                              .found = in_quotes(*architecture),
+                              .hint = is_hybrid ? "It is a hybrid: the time mixing of RWKV in the body of Qwen." : ""});
     }
     is_v7_ = *architecture == "rwkv7";
     const std::string prefix = std::string(*architecture) + ".";
     head_size_ = static_cast<Index>(file.number(prefix + "wkv.head_size").value_or(0));
-    rescale_every_ = static_cast<Index>(file.number(prefix + "rescale_every_n_layers").value_or(0));
+    rescale_every_ = file.number(prefix + "rescale_every_n_layers").value_or(0);
   }
 
   [[nodiscard]] Checkpoint read() const {
@@ -145,8 +154,7 @@ private:
     std::string global = official_name(gguf_names, name);
     if (!global.empty()) return official.add(std::move(global), tensor);
     const std::size_t dot = name.find('.', 4);
-    if (!name.starts_with("blk.") || dot == std::string::npos)
-      return official.add(name, tensor);  // the model refuses it
+    if (!name.starts_with("blk.") || dot == std::string::npos) return official.add(name, tensor);
     const std::string_view part = std::string_view(name).substr(dot + 1);
     const std::string layer = name.substr(4, dot - 4), block = "blocks." + layer + ".";
     if (part == "time_mix_lerp_fused.weight") {  // all but that of the gate, which some models do without
@@ -155,7 +163,7 @@ private:
     }
     std::string found = official_name(gguf_layer_names, part);
     if (found.empty()) found = is_v7_ ? official_name(gguf_v7_names, part) : official_name(gguf_v6_names, part);
-    const std::string full = found.empty() ? name : block + found;
+    const std::string full = block + (found.empty() ? std::string(part) : found);  // the model refuses what is unknown
     official.add(full, restored(full, layer, tensor));
   }
 
@@ -169,13 +177,14 @@ private:
     if (is_v7_ || rescale_every_ == 0 || !is_rescaled) return tensor;
     // The converter divides these by 2 once more every few layers, for programs that compute in half precision and
     // halve what flows through the layers there.
-    const Index power = layer.size() > 4 ? 0 : std::stoll("0" + layer) / rescale_every_;
-    return scaled_by_power(tensor, static_cast<int>(power < 60 ? power : 60));
+    const std::uint64_t number = layer.size() > 4 ? 0 : std::stoull("0" + layer), power = number / rescale_every_;
+    return power == 0 ? tensor : scaled_by_power(tensor, static_cast<int>(std::min<std::uint64_t>(power, 60)));
   }
 
   const GgufFile& file_;
   bool is_v7_;
-  Index head_size_, rescale_every_;
+  Index head_size_;
+  std::uint64_t rescale_every_;
 };
 
 }  // namespace detail
