@@ -6,7 +6,7 @@
 int main(int argc, char** argv) try {
   if (argc < 2) throw rwkv::ArgumentError({.item = "hello", .expected = "hello MODEL [TOKENIZER]"});
   const rwkv::Model model = rwkv::load_model(argv[1]);
-  const rwkv::Tokenizer tokenizer = rwkv::tokenizer_for(model.config().n_vocab, argv[1], argc > 2 ? argv[2] : "");
+  const rwkv::Tokenizer tokenizer = rwkv::tokenizer_for(model, argv[1], argc > 2 ? argv[2] : "");
 
   rwkv::Workspace workspace;  // threads, kernels, scratch memory
   rwkv::Generator generator(model, tokenizer, workspace, {.temperature = 0.8, .top_p = 0.9}, /*seed=*/1);

@@ -48,7 +48,7 @@ struct ModelOptions {
   std::optional<double> group_norm_eps;
 
   /// The tokenizer in the file of that name, or else the model's.
-  [[nodiscard]] rwkv::Tokenizer tokenizer(rwkv::Index n_vocab, const std::string& path) const;
+  [[nodiscard]] rwkv::Tokenizer tokenizer(const rwkv::Model& weights, const std::string& path) const;
 
   /// The checkpoint as the options want it in memory.
   [[nodiscard]] rwkv::Checkpoint arranged(const rwkv::Checkpoint& checkpoint) const {
@@ -101,7 +101,8 @@ inline void add_no_verify(CLI::App& command, bool& verify) {
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
   CLI::Option* const model = command.add_option(
       "-m,--model", options.model,
-      "Checkpoint: .pth, .safetensors, .gguf or rwkv.cpp .bin; default: a small model that is part of this program");
+      "Checkpoint: .pth, .safetensors (or its .index.json), .gguf, rwkv.cpp .bin, or the folder of one; default: a "
+      "small model that is part of this program");
   model->envname("RWKV_MODEL")->check(file_name);
   command.add_option("--threads", options.n_threads, "Threads; default: one for each core")->check(CLI::Range(1, 1024));
   command

@@ -84,7 +84,7 @@ void GenerateCommand::run() {
   };
   rwkv::Workspace workspace(model.workspace());
   const auto weights = model.load();
-  const auto text = model.tokenizer(weights.config().n_vocab, tokenizer);
+  const auto text = model.tokenizer(weights, tokenizer);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
   if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in, {.verify_checksums = model.verify}));
@@ -123,7 +123,8 @@ void add_generate(CLI::App& program) {
   auto command = std::make_shared<GenerateCommand>();
   CLI::App& app = *program.add_subcommand("generate", "Continue a text");
   add_model_options(app, command->model);
-  app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: the one beside the model")
+  app.add_option("--tokenizer", command->tokenizer,
+                 "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
       ->envname("RWKV_TOKENIZER");
   auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
   auto* const prompt_file =

@@ -147,8 +147,10 @@ void InspectCommand::run() const {
 void add_inspect(CLI::App& program) {
   auto command = std::make_shared<InspectCommand>();
   CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint or a State");
-  app.add_option("file", command->file,
-                 "Checkpoint or State: .pth, .safetensors, .gguf or rwkv.cpp .bin; default: the model in this program")
+  app.add_option(
+         "file", command->file,
+         "Checkpoint or State: .pth, .safetensors (or its .index.json), .gguf, rwkv.cpp .bin, or the folder of one; "
+         "default: the model in this program")
       ->check(file_name);
   app.add_flag("--json", command->json, "As one JSON object");
   add_no_verify(app, command->verify);

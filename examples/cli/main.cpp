@@ -43,9 +43,9 @@ rwkv::Checkpoint open_checkpoint(const std::string& path, bool verify) {
                              .hint = "Name a checkpoint with -m, or in the environment variable RWKV_MODEL."});
 }
 
-rwkv::Tokenizer ModelOptions::tokenizer(rwkv::Index n_vocab, const std::string& path) const {
+rwkv::Tokenizer ModelOptions::tokenizer(const rwkv::Model& weights, const std::string& path) const {
   const auto demo = demo_model();
-  if (!model.empty() || !path.empty() || !demo) return rwkv::tokenizer_for(n_vocab, model, path);
+  if (!model.empty() || !path.empty() || !demo) return rwkv::tokenizer_for(weights, model, path);
   return rwkv::Tokenizer(rwkv::WorldTokenizer::from_text(rwkv::as_text(demo->vocabulary), "demo vocabulary"));
 }
 

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
-// From a file to a model.
+// From a file to a model, and to the tokenizer that came with it.
 #pragma once
 
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "rwkv/io/open.hpp"
 #include "rwkv/model.hpp"
+#include "rwkv/text/tokenizer.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
-/// Loads a checkpoint as its authors published it; the format is recognised by its content. The weights stay in the
-/// mapped file: loading reads what it checks and converts only vectors.
+/// Loads a checkpoint as its authors published it: a file, an index of several, or a folder, see open_checkpoint. The
+/// format is recognised by its content. The weights stay in the mapped file: loading reads what it checks and converts
+/// only vectors.
 ///
 /// Throws IoError, FormatError, ModelError or UnsupportedError; see core/error.hpp.
 template <class Scalar = float>
@@ -27,6 +30,21 @@ template <class Scalar = float>
 [[nodiscard]] BasicModel<Scalar> load_model(std::span<const std::byte> bytes, const std::string& name,
                                             const OpenOptions& options = {}, const WeightOptions& weights = {}) {
   return BasicModel<Scalar>(open_checkpoint(bytes, name, options), weights);
+}
+
+/// The tokenizer of a model that was loaded from `model_path`: the vocabulary in `tokenizer_path` if that is given,
+/// else the one in the file of the model, where it holds one (GGUF), else what tokenizer_for finds beside the model.
+///
+/// Throws as load_tokenizer, open_vocabulary and check_vocabulary, and ArgumentError if there is none.
+template <class Scalar>
+[[nodiscard]] Tokenizer tokenizer_for(const BasicModel<Scalar>& model, const std::string& model_path,
+                                      const std::string& tokenizer_path = {}) {
+  const Index n_vocab = model.config().n_vocab;
+  const auto tokens = tokenizer_path.empty() ? open_vocabulary(model_path) : std::vector<std::string>();
+  if (tokens.empty()) return tokenizer_for(n_vocab, model_path, tokenizer_path);
+  Tokenizer tokenizer(WorldTokenizer::from_tokens(tokens, model_path));
+  check_vocabulary(tokenizer, n_vocab, model_path);
+  return tokenizer;
 }
 
 RWKV_NAMESPACE_END

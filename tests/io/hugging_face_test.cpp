@@ -251,6 +251,28 @@ TEST_CASE("tensors that the libraries cannot have made are refused by their name
   CHECK_THROWS_WITH_AS(official(twice), doctest::Contains("'emb.weight': the name occurs twice"), FormatError);
 }
 
+TEST_CASE("changed bytes give a checkpoint or an error") {
+  constexpr std::uint64_t seed = 7;
+  CAPTURE(seed);
+  Random random(seed);
+  for (const std::string name : {"fla-rwkv6.safetensors", "fla-rwkv7/model.safetensors"}) {
+    const std::string whole = read_file(hugging_face(name));
+    int n_refused = 0;
+    for (int i = 0; i < 1000; ++i) {
+      CAPTURE(i);
+      std::string bytes = whole;  // of which the header takes about 5000
+      for (int n = 0; n <= i % 4; ++n) bytes[random.next() % 5000] = static_cast<char>(random.next() & 255u);
+      try {
+        static_cast<void>(open_checkpoint(std::as_bytes(std::span(bytes)), "changed"));
+      } catch (const Error& error) {
+        ++n_refused;
+        CHECK(std::string(error.what()).starts_with("changed: "));
+      }
+    }
+    CHECK(n_refused > 500);
+  }
+}
+
 TEST_CASE("wrappers may stand before the names, and the container may be PyTorch's") {
   Checkpoint stored;
   stored.add("module._orig_mod.model.layers.0.attn.r_k", zeros({1, 64}));

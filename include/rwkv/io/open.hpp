@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/io/checkpoint.hpp"
@@ -27,6 +28,10 @@ RWKV_NAMESPACE_BEGIN
 [[nodiscard]] RWKV_API Checkpoint open_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                                                   const OpenOptions& options = {});
 
+/// The tokens of the vocabulary that a model file holds, as bytes, by id, with "" for ids without text: of the GGUF
+/// files of World models. Empty for all others. Throws what open_checkpoint throws of such a file.
+[[nodiscard]] RWKV_API std::vector<std::string> open_vocabulary(const std::string& path);
+
 RWKV_NAMESPACE_END
 
 #if RWKV_DEFINITIONS
@@ -41,7 +46,9 @@ RWKV_NAMESPACE_END
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/io/folder.hpp"
 #include "rwkv/io/foreign_files.hpp"
+#include "rwkv/io/gguf.hpp"
 #include "rwkv/io/gguf_official.hpp"
+#include "rwkv/io/gguf_vocabulary.hpp"
 #include "rwkv/io/hugging_face.hpp"
 #include "rwkv/io/hugging_face_config.hpp"
 #include "rwkv/io/prefixes.hpp"
@@ -106,18 +113,28 @@ enum class Place { folder, memory };
   return is_pth(bytes) ? stored : from_web_rwkv(stored);
 }
 
+/// The file of that name, or that of the model in the folder of that name.
+[[nodiscard]] inline std::shared_ptr<const MappedFile> map_model(const std::string& path) {
+  std::error_code error;  // what cannot be looked at cannot be opened, either
+  const bool is_folder = std::filesystem::is_directory(path, error);
+  return std::make_shared<const MappedFile>(is_folder ? model_in_folder(path) : path);
+}
+
 }  // namespace detail
 
 RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& options) {
-  std::error_code error;  // what cannot be looked at cannot be opened, either
-  const bool is_folder = std::filesystem::is_directory(path, error);
-  const auto file = std::make_shared<const MappedFile>(is_folder ? detail::model_in_folder(path) : path);
-  return detail::read_checkpoint(file, options, detail::Place::folder);
+  return detail::read_checkpoint(detail::map_model(path), options, detail::Place::folder);
 }
 
 RWKV_API Checkpoint open_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                                     const OpenOptions& options) {
   return detail::read_checkpoint(std::make_shared<const MappedFile>(bytes, name), options, detail::Place::memory);
+}
+
+RWKV_API std::vector<std::string> open_vocabulary(const std::string& path) {
+  const auto file = detail::map_model(path);
+  if (!as_text(file->bytes()).starts_with("GGUF")) return {};
+  return read_gguf_vocabulary(read_gguf_file(file));
 }
 
 RWKV_NAMESPACE_END

@@ -53,9 +53,9 @@ private:
 /// Throws IoError, FormatError, and UnsupportedError for files of other tokenizers.
 [[nodiscard]] RWKV_API Tokenizer load_tokenizer(const std::string& path);
 
-/// The vocabulary files in the folder of a model: rwkv_vocab_v20230424.txt, 20B_tokenizer.json, tokenizer.json, then
-/// all
-/// *.vocab in the order of their names. Empty if there are none, or no such folder.
+/// The vocabulary files in the folder of a model, which may be the folder itself: rwkv_vocab_v20230424.txt,
+/// 20B_tokenizer.json, tokenizer.json, then all *.vocab in the order of their names. Empty if there are none, or no such
+/// folder.
 [[nodiscard]] RWKV_API std::vector<std::string> find_tokenizer_files(const std::string& model_path);
 
 /// Refuses a tokenizer that does not belong to a model with `n_vocab` rows in its embedding.
@@ -139,7 +139,7 @@ RWKV_API Tokenizer load_tokenizer(const std::string& path) {
 RWKV_API std::vector<std::string> find_tokenizer_files(const std::string& model_path) {
   namespace fs = std::filesystem;
   std::error_code error;  // what cannot be looked at is not there
-  fs::path folder = fs::path(model_path).parent_path();
+  fs::path folder = fs::is_directory(model_path, error) ? fs::path(model_path) : fs::path(model_path).parent_path();
   if (folder.empty()) folder = ".";
   std::vector<std::string> paths;
   for (const char* name : {"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json"}) {
