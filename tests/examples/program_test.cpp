@@ -6,6 +6,7 @@
 
 #include "io/torch_list.hpp"
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/io/gguf_write.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"
@@ -315,6 +316,36 @@ TEST_CASE("generate: the trained RWKV-4 of rwkv.cpp continues greedily as its ma
       program("generate -m " + shared_file("testdata/rwkv.cpp-tiny/tiny-rwkv-4v0-660K-FP32.bin") +
               " -p 'In a small town by t' -n 40 --temperature 0 --presence-penalty 0 --frequency-penalty 0");
   CHECK(result.out == "In a small town by the the the the the the the the the the t\n");
+}
+
+TEST_CASE("a folder or an index is a model like a file") {
+  const std::string folder = fixture("hugging-face/rwkv4");
+  const TemporaryFile whole(".safetensors"), sharded(".safetensors");
+  CHECK(program("logits -m " + folder + " --tokens 3,0,16 --mode step --out " + whole.path()).status == 0);
+  CHECK(program("logits -m " + folder + "/model.safetensors.index.json --tokens 3,0,16 --mode sequence --out " +
+                sharded.path())
+            .status == 0);
+  CHECK(nlohmann::json::parse(program("inspect --json " + folder).out).at("generation") == "4");
+  const Golden golden(open_checkpoint(fixture("hugging-face/rwkv4.expected.safetensors")));
+  auto expected = golden.values("logits");
+  expected.resize(3 * 17);
+  for (const TemporaryFile* file : {&whole, &sharded}) {
+    // float, logits up to 12
+    CHECK(max_abs_difference(Golden(open_checkpoint(file->path())).values("logits"), expected) < 2e-5);
+  }
+  check_error("inspect " + fixture(""), 1, "found a directory with 2 of them: 'v4.expected.safetensors'");
+}
+
+TEST_CASE("generate: a GGUF file brings its vocabulary") {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  const TemporaryFile file(".gguf");
+  write_gguf(synthetic({Generation::v7, 2, 16, 16, 32, 2, 8, 258, {0, 3, 5, 7, 9}}, DType::f32, 1), file.path(),
+             tokens);
+  const Result result = program("generate -m " + file.path() + " -p words -n 3 --temperature 0");
+  CAPTURE(result.err);
+  CHECK(result.status == 0);
+  CHECK(result.out.starts_with("words"));
 }
 
 TEST_CASE("inspect: sizes and tensors, for people and as JSON") {
