@@ -55,7 +55,7 @@ TEST_CASE("a file in memory opens as one on disk, at any address, and its tensor
   write_safetensors(checkpoint, file.path());
   const std::string content = read_file(file.path());
   std::vector<std::byte> memory(content.size() + 1);
-  for (const std::size_t offset : {0, 1}) {
+  for (const std::size_t offset : {0u, 1u}) {
     std::memcpy(memory.data() + offset, content.data(), content.size());
     const std::span<const std::byte> bytes(memory.data() + offset, content.size());
     const Checkpoint opened = open_checkpoint(bytes, "a resource");
