@@ -34,7 +34,7 @@ rwkv_dependency(Eigen3 Eigen3::Eigen
   8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
-if(RWKV_BUILD_PROGRAM OR RWKV_BUILD_TESTS)
+if(RWKV_BUILD_PROGRAM OR RWKV_BUILD_TESTS OR RWKV_BUILD_FUZZ)
   rwkv_dependency(nlohmann_json nlohmann_json::nlohmann_json
     https://github.com/nlohmann/json/releases/download/v3.11.3/json.tar.xz
     d6c65aca6b1ed68e7a182f4757257b107ae403032760ed6ef121c9d55e81757d)

@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds everything in release mode and runs all tests: linked with the library compiled once, then with the headers
-# alone. Arguments go to ctest: `sh cmake/test.sh -R io/`.
+# Builds everything in release mode and runs the tests: all of them linked with the library compiled once, then those of
+# whole models and of the program with the headers alone. Arguments go to ctest: `sh cmake/test.sh -R io/`.
 more_packages=libbenchmark-dev
 . "$(dirname "$0")/bootstrap.sh"
-for preset in compiled release; do
-  bench=OFF
-  if [ $preset = compiled ]; then bench=ON; fi  # built, so that it stays whole; nothing is timed
-  cmake --preset $preset -DRWKV_BUILD_TESTS=ON -DRWKV_BUILD_BENCH=$bench
-  cmake --build --preset $preset -j "$jobs"
-  ctest --preset $preset -j "$jobs" "$@"
-done
+test_preset() {  # preset, arguments of its cmake, arguments of its ctest
+  preset=$1 options=$2
+  shift 2
+  cmake --preset "$preset" -DRWKV_BUILD_TESTS=ON $options
+  cmake --build --preset "$preset" -j "$jobs"
+  ctest --preset "$preset" -j "$jobs" "$@"
+}
+test_preset compiled -DRWKV_BUILD_BENCH=ON "$@"  # benchmarks are built, so that they stay whole; nothing is timed
+test_preset release '-DRWKV_TESTS=^(model|load|convert|state|demo_model|examples/)' --no-tests=ignore "$@"

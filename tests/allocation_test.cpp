@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// After warm-up, reading tokens allocates nothing.
+// After warm-up, reading tokens allocates nothing; nor does quantising rows.
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
+#include "rwkv/quant/quantise.hpp"
 #include "support/count_allocations.hpp"
 #include "support/small_models.hpp"
 #include "support/support.hpp"
@@ -33,6 +34,24 @@ TEST_CASE("tokens, prompts and batches allocate nothing the second time, in ever
     work();
     // What RWKV-7b reads again grows with every token; scratch doubles, so that once may happen, and not 20 times.
     CHECK(rwkv_test::n_allocations() - before <= (config.generation == Generation::v7b ? 1 : 0));
+  }
+}
+
+TEST_CASE("quantising rows allocates nothing") {
+  const auto values = rwkv_test::random_values<float>(20 * 512, 1);
+  const TensorView tensor = make_tensor({20, 512}, values);
+  ThreadPool threads(2);
+  std::vector<std::byte> blocks(20 * 1024);
+  for (const DTypeInfo& type : dtype_infos) {
+    if (type.block_elements == 1) continue;
+    CAPTURE(type.name);
+    for (const ScaleRule rule : {ScaleRule::plain, ScaleRule::search}) {
+      const Quantiser quantiser(type.dtype, 512, {.rule = rule});
+      const std::span<std::byte> room = std::span(blocks).first(static_cast<std::size_t>(20 * quantiser.row_bytes()));
+      const long before = rwkv_test::n_allocations();
+      quantiser.quantise(tensor, {0, 20}, room, threads);
+      CHECK(rwkv_test::n_allocations() == before);
+    }
   }
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <csignal>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -20,9 +22,35 @@ void add_logits(CLI::App& program);
 void add_tokenize(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_bench(CLI::App& program);
+void add_convert(CLI::App& program);
+void add_chat(CLI::App& program);
+void add_embed(CLI::App& program);
+void add_eval(CLI::App& program);
 
-/// Ended by Ctrl-C; the program's exit status is 130.
-struct Interrupted {};
+/// Ended by a signal; the program's exit status is 128 and its number, which is 130 for Ctrl-C.
+struct Interrupted {
+  int signal;
+};
+
+/// While there is one, the first Ctrl-C, SIGTERM or SIGHUP asks to stop; the second of its kind ends the program as
+/// usual. A SIGHUP that is ignored, as under nohup, stays so. One at a time.
+class InterruptFlag {
+public:
+  InterruptFlag();
+  InterruptFlag(const InterruptFlag&) = delete;
+  InterruptFlag& operator=(const InterruptFlag&) = delete;
+  ~InterruptFlag();
+
+  [[nodiscard]] bool is_set() const noexcept { return signal() != 0; }
+  /// What set it, or 0.
+  [[nodiscard]] int signal() const noexcept;
+  /// Throws Interrupted if it is set.
+  void check() const;
+
+private:
+  static constexpr std::array<int, 3> signals{SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, signals.size()> before_{};
+};
 
 /// The files of a model that is part of the program.
 struct DemoModel {
@@ -124,6 +152,9 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       ->check(CLI::Range(0.0, 1.0));
   return model;
 }
+
+/// How tokens are drawn: the flags of every command that does. Their defaults are what `options` hold.
+void add_sampling_options(CLI::App& command, rwkv::SamplerOptions& options, std::optional<std::uint64_t>& seed);
 
 /// A file that a command reads or writes, and the option that names it.
 struct NamedFile {

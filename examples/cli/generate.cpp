@@ -3,25 +3,15 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <random>
 
 #include "command.hpp"
+#include "grammar_options.hpp"
 
 namespace cli {
 namespace {
-
-volatile std::sig_atomic_t is_interrupted = 0;
-
-/// The first Ctrl-C asks to stop, the second kills as usual.
-void stop_on_interrupt() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { is_interrupted = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(SIGINT, &action, nullptr);
-}
 
 struct GenerateCommand {
   ModelOptions model;
@@ -38,12 +28,14 @@ struct GenerateCommand {
   std::vector<std::string> stops;
   rwkv::SamplerOptions sampling{.presence_penalty = 0.2, .frequency_penalty = 0.2};
   std::optional<std::uint64_t> seed;
+  GrammarOptions grammar;
 
   void run();
 
 private:
   [[nodiscard]] std::vector<rwkv::Token> encode_prompt(const rwkv::Tokenizer& from) const;
-  void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens) const;
+  static void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens,
+                   const InterruptFlag& interrupted);
 };
 
 /// A prompt without tokens has nothing to continue, so it becomes the beginning of a document.
@@ -54,15 +46,16 @@ std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& f
   return end_of_text ? std::vector{*end_of_text} : from.encode("\n");
 }
 
-void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens) const {
+void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens,
+                           const InterruptFlag& interrupted) {
   const bool shows_progress = isatty(STDERR_FILENO) != 0 && tokens.size() > 1000;
   const bool is_read = generator.read(tokens, [&](rwkv::Index n) {
     if (shows_progress)
       std::cerr << "\rreading the prompt: " << n << " of " << tokens.size() << " tokens" << std::flush;
-    return is_interrupted == 0;
+    return !interrupted.is_set();
   });
   if (shows_progress) std::cerr << "\r\033[K" << std::flush;
-  if (!is_read) throw Interrupted{};
+  if (!is_read) interrupted.check();
 }
 
 void GenerateCommand::run() {
@@ -82,26 +75,33 @@ void GenerateCommand::run() {
   const auto seconds = [&started] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   };
+  const auto rules = grammar.load();
   rwkv::Workspace workspace(model.workspace());
   const auto weights = model.load();
   const auto text = model.tokenizer(weights, tokenizer);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
   if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in, {.verify_checksums = model.verify}));
+  std::optional<rwkv::Constraint> constraint;
+  if (rules) constraint.emplace(*rules, text);
   const double load_seconds = seconds();
 
-  stop_on_interrupt();
+  const InterruptFlag interrupted;
   const auto tokens = encode_prompt(text);
   if (echo) print(rwkv::to_utf8(prompt));
   flush();
-  read(generator, tokens);
+  read(generator, tokens, interrupted);
   const double read_seconds = seconds();
-  const rwkv::Generated generated =
-      generator.generate({.max_tokens = n_tokens, .stops = stops, .lookup = lookup}, [](std::string_view piece) {
-        print(piece);
-        flush();
-        return is_interrupted == 0;
-      });
+  const rwkv::Generated generated = generator.generate({.max_tokens = n_tokens,
+                                                        .stops = stops,
+                                                        .lookup = lookup,
+                                                        .constraint = constraint ? &*constraint : nullptr,
+                                                        .close = grammar.close},
+                                                       [&](std::string_view piece) {
+                                                         print(piece);
+                                                         flush();
+                                                         return !interrupted.is_set();
+                                                       });
   print("\n");
   flush();
   if (!state_out.empty()) rwkv::save_state(generator.state(), state_out);
@@ -114,7 +114,8 @@ void GenerateCommand::run() {
         static_cast<unsigned long long>(used_seed), load_seconds, tokens.size(), read_seconds - load_seconds,
         generated.n_tokens, generate_seconds, static_cast<double>(generated.n_tokens) / generate_seconds);
   }
-  if (is_interrupted != 0) throw Interrupted{};
+  interrupted.check();
+  if (rules) check_whole(*rules, generated);
 }
 
 }  // namespace
@@ -140,19 +141,8 @@ void add_generate(CLI::App& program) {
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
   auto* const state_in = app.add_option("--state-in", command->state_in, state_in_help);
   app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)");
-  app.add_option("--seed", command->seed, "Seed of the random choices; default: a random one");
-  rwkv::SamplerOptions& s = command->sampling;
-  app.add_option("--temperature", s.temperature, "0: always the most likely token")->capture_default_str();
-  app.add_option("--top-p", s.top_p, "Keep the most likely tokens until their sum reaches this")->capture_default_str();
-  app.add_option("--top-k", s.top_k, "Keep this many; 0: all")->capture_default_str();
-  app.add_option("--top-a", s.top_a, "Drop p < top_a * p_max^2; 0: none; the first RWKV had 0.02")
-      ->capture_default_str();
-  app.add_option("--top-a-power", s.top_a_power, "The 2 of top_a")->capture_default_str();
-  app.add_option("--min-p", s.min_p, "Drop p < min_p * p_max; 0: none")->capture_default_str();
-  app.add_option("--presence-penalty", s.presence_penalty, "For tokens that occurred")->capture_default_str();
-  app.add_option("--frequency-penalty", s.frequency_penalty, "For each time they did")->capture_default_str();
-  app.add_option("--penalty-decay", s.penalty_decay, "How much of that remains a token later")->capture_default_str();
-  app.add_option("--ban", s.banned, "Tokens never to generate, separated by commas")->delimiter(',');
+  add_grammar_options(app, command->grammar);
+  add_sampling_options(app, command->sampling, command->seed);
   app.add_flag("--verbose", command->verbose, "Tell the times on standard error");
   app.callback([=] {
     command->tells_a_story = prompt->count() + prompt_file->count() + state_in->count() == 0;

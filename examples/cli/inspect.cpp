@@ -58,6 +58,19 @@ Sums sums(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) {
   return sums;
 }
 
+/// The bytes of all tensors of the file by their type, in the order of DType.
+std::vector<std::pair<std::string, rwkv::Index>> bytes_by_type(const rwkv::Checkpoint& checkpoint) {
+  std::vector<std::pair<std::string, rwkv::Index>> result;
+  for (const rwkv::DTypeInfo& type : rwkv::dtype_infos) {
+    rwkv::Index n_bytes = 0;
+    for (const rwkv::Checkpoint::Entry& entry : checkpoint.entries()) {
+      if (entry.tensor.dtype == type.dtype) n_bytes += entry.tensor.n_bytes();
+    }
+    if (n_bytes > 0) result.emplace_back(type.name, n_bytes);
+  }
+  return result;
+}
+
 const char* name(rwkv::StateKind kind) {
   switch (kind) {
     case rwkv::StateKind::own: return "own";
@@ -92,6 +105,8 @@ void print_json(const Contents& contents) {
                    {"fingerprint", model->state_layout().fingerprint()}});
   }
   if (!problem.empty()) result["problem"] = rwkv::to_utf8(problem);
+  result["bytes_by_type"] = nlohmann::ordered_json::object();
+  for (const auto& [type, n_bytes] : bytes_by_type(checkpoint)) result["bytes_by_type"][type] = n_bytes;
   result["tensors"] = nlohmann::ordered_json::array();
   for (const auto& [name, tensor] : checkpoint.entries()) {
     result["tensors"].push_back({{"name", rwkv::to_utf8(name)},
@@ -124,6 +139,11 @@ void print_text(const Contents& contents) {
     row("vocabulary", std::to_string(config.n_vocab));
     row("parameters", std::to_string(total.n_parameters));
     row("weights", std::to_string(total.n_bytes) + " bytes");
+    std::string types;
+    for (const auto& [type, n_bytes] : bytes_by_type(checkpoint)) {
+      types += (types.empty() ? "" : ", ") + type + " " + std::to_string(n_bytes);
+    }
+    row("types", types + " bytes");
     row("state", std::to_string(model->state_layout().size() * 4) + " bytes");
     row("fingerprint", model->state_layout().fingerprint());
   }

@@ -51,6 +51,34 @@ rwkv::Tokenizer ModelOptions::tokenizer(const rwkv::Model& weights, const std::s
 
 namespace {
 
+volatile std::sig_atomic_t interrupted_by = 0;  // a signal
+
+}  // namespace
+
+InterruptFlag::InterruptFlag() {
+  interrupted_by = 0;
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { interrupted_by = signal; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  for (std::size_t i = 0; i < signals.size(); ++i) {
+    sigaction(signals[i], &action, &before_[i]);
+    const bool is_ignored = signals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN;
+    if (is_ignored) sigaction(SIGHUP, &before_[i], nullptr);
+  }
+}
+
+InterruptFlag::~InterruptFlag() {
+  for (std::size_t i = 0; i < signals.size(); ++i) sigaction(signals[i], &before_[i], nullptr);
+}
+
+int InterruptFlag::signal() const noexcept { return interrupted_by; }
+
+void InterruptFlag::check() const {
+  if (is_set()) throw Interrupted{interrupted_by};
+}
+
+namespace {
+
 /// Whether both names lead to the same file, which need not be there yet.
 bool is_same_file(const std::string& a, const std::string& b) {
   std::error_code error;
@@ -91,7 +119,7 @@ namespace {
 
 constexpr int exit_error = 1;
 constexpr int exit_usage = 2;
-constexpr int exit_interrupted = 130;
+constexpr int exit_interrupted = 128;  // and the number of the signal
 
 int report(std::string_view message) {
   std::cerr << "rwkv: " << rwkv::printable(message) << '\n';
@@ -108,6 +136,10 @@ int run(int argc, char** argv) {
   cli::add_tokenize(program);
   cli::add_inspect(program);
   cli::add_bench(program);
+  cli::add_convert(program);
+  cli::add_chat(program);
+  cli::add_embed(program);
+  cli::add_eval(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -118,7 +150,11 @@ int run(int argc, char** argv) {
     return exit_usage;
   }
   if (program.get_subcommands().empty()) {
-    report("a command is missing: generate, logits, tokenize, inspect or bench (see rwkv --help)");
+    std::string names;
+    for (const CLI::App* command : program.get_subcommands({})) {
+      names += (names.empty() ? "" : ", ") + command->get_name();
+    }
+    report("a command is missing, one of " + names + " (see rwkv --help)");
     return exit_usage;
   }
   cli::flush();
@@ -131,8 +167,8 @@ int main(int argc, char** argv) {
   std::ios::sync_with_stdio(false);
   try {
     return run(argc, argv);
-  } catch (const cli::Interrupted&) {
-    return exit_interrupted;
+  } catch (const cli::Interrupted& interrupted) {
+    return exit_interrupted + interrupted.signal;
   } catch (const rwkv::ArgumentError& error) {
     report(error.what());
     return exit_usage;

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "rwkv/io/open.hpp"
+#include "rwkv/io/vocabulary.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/text/tokenizer.hpp"
 
@@ -33,16 +33,18 @@ template <class Scalar = float>
 }
 
 /// The tokenizer of a model that was loaded from `model_path`: the vocabulary in `tokenizer_path` if that is given,
-/// else the one in the file of the model, where it holds one (GGUF), else what tokenizer_for finds beside the model.
+/// else the one in the file of the model, where it holds one (vocabulary_key), else what tokenizer_for finds beside it.
 ///
-/// Throws as load_tokenizer, open_vocabulary and check_vocabulary, and ArgumentError if there is none.
+/// Throws as open_checkpoint, load_tokenizer and check_vocabulary, and ArgumentError if there is none.
 template <class Scalar>
 [[nodiscard]] Tokenizer tokenizer_for(const BasicModel<Scalar>& model, const std::string& model_path,
                                       const std::string& tokenizer_path = {}) {
   const Index n_vocab = model.config().n_vocab;
-  const auto tokens = tokenizer_path.empty() ? open_vocabulary(model_path) : std::vector<std::string>();
-  if (tokens.empty()) return tokenizer_for(n_vocab, model_path, tokenizer_path);
-  Tokenizer tokenizer(WorldTokenizer::from_tokens(tokens, model_path));
+  if (!tokenizer_path.empty()) return tokenizer_for(n_vocab, model_path, tokenizer_path);
+  const Checkpoint checkpoint = open_checkpoint(model_path, {.verify_checksums = false});
+  const auto vocabulary = checkpoint.metadata().find(std::string(vocabulary_key));
+  if (vocabulary == checkpoint.metadata().end()) return tokenizer_for(n_vocab, model_path);
+  Tokenizer tokenizer(WorldTokenizer::from_text(vocabulary->second, model_path + ": vocabulary"));
   check_vocabulary(tokenizer, n_vocab, model_path);
   return tokenizer;
 }

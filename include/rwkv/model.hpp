@@ -28,6 +28,7 @@ struct BasicSequence {
   BasicState<Scalar>* state;          ///< what was read before; updated. Different for each sequence of a batch
   Logits wanted = Logits::last;       ///< no tokens, no logits
   MatrixView<const Scalar> logits{};  ///< out: [0, 1 or T, n_vocab], in the workspace until its next forward pass
+  MatrixView<const Scalar> hidden{};  ///< out, of forward_hidden: [0, 1 or T, n_embd], likewise
 };
 
 /// The rows of a pass between its parts: a value that may be kept, or sent to another machine.
@@ -75,6 +76,10 @@ public:
   /// Throws ArgumentError, and changes nothing, if a token is outside the vocabulary or a state is not of this model.
   void forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const;
 
+  /// The same without the head: in place of logits what the head makes them of, the output of the last layer after
+  /// ln_out (in RWKV-1 ln_f).
+  void forward_hidden(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const;
+
   /// The pass of one sequence in parts, for hosts that spread it over time or machines: embed, apply_layers for all
   /// layers in order, apply_head, which ends it. Unlike forward() they take all rows at once, and scratch grows with
   /// the number of tokens: read long texts in pieces.
@@ -113,7 +118,9 @@ private:
   void check(std::span<const BasicSequence<Scalar>> batch, Workspace& workspace) const;
   void check(const BasicActivations<Scalar>& rows, const BasicState<Scalar>& state) const;
   void check_room(const BasicState<Scalar>& state, Index n_tokens) const;
-  void run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const;
+  /// forward and forward_hidden: fills one of logits and hidden, and empties the other.
+  void read(std::span<BasicSequence<Scalar>> batch, bool with_head, Workspace& workspace) const;
+  void run(const Pass& pass, bool with_head, MatrixView<Scalar> results, Workspace& workspace) const;
 
   std::shared_ptr<const Data> data_;
 };
@@ -222,24 +229,34 @@ std::span<const Scalar> BasicModel<Scalar>::forward(std::span<const Token> token
 
 template <class Scalar>
 void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const {
+  read(batch, true, workspace);
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::forward_hidden(std::span<BasicSequence<Scalar>> batch, Workspace& workspace) const {
+  read(batch, false, workspace);
+}
+
+template <class Scalar>
+void BasicModel<Scalar>::read(std::span<BasicSequence<Scalar>> batch, bool with_head, Workspace& workspace) const {
   check(batch, workspace);
   Index n_rows = 0;
   for (const auto& sequence : batch) {
     n_rows += count_wanted(sequence.wanted, static_cast<Index>(sequence.tokens.size()));
   }
-  const Index n_vocab = config().n_vocab;
-  const MatrixView<Scalar> logits{workspace.results<Scalar>(n_rows * n_vocab).data(), n_rows, n_vocab};
+  const Index n_cols = with_head ? config().n_vocab : config().n_embd;
+  const MatrixView<Scalar> results{workspace.results<Scalar>(n_rows * n_cols).data(), n_rows, n_cols};
 
   Workspace::Frame frame(workspace);
   Pass pass{frame.template take<Token>(max_rows), frame.template take<Segment<Scalar>>(max_rows),
             frame.template take<Index>(max_rows)};
-  Index n_done = 0;  // rows of logits; those of one pass follow those of the pass before
+  Index n_done = 0;  // rows of results; those of one pass follow those of the pass before
   const auto run_pass = [&] {
-    run(pass, logits.rows(n_done, pass.n_wanted), workspace);
+    run(pass, with_head, results.rows(n_done, pass.n_wanted), workspace);
     n_done += pass.n_wanted;
     pass.n_rows = pass.n_segments = pass.n_wanted = 0;
   };
-  Index first_logits = 0;
+  Index first_result = 0;
   for (BasicSequence<Scalar>& sequence : batch) {
     const auto n_tokens = static_cast<Index>(sequence.tokens.size());
     for (Index first = 0; first < n_tokens;) {
@@ -254,14 +271,16 @@ void BasicModel<Scalar>::forward(std::span<BasicSequence<Scalar>> batch, Workspa
       first += n;
       if (pass.n_rows == max_rows) run_pass();
     }
-    sequence.logits = logits.rows(first_logits, count_wanted(sequence.wanted, n_tokens));
-    first_logits += sequence.logits.n_rows;
+    const MatrixView<Scalar> rows = results.rows(first_result, count_wanted(sequence.wanted, n_tokens));
+    sequence.logits = with_head ? rows : MatrixView<Scalar>{};
+    sequence.hidden = with_head ? MatrixView<Scalar>{} : rows;
+    first_result += rows.n_rows;
   }
   if (pass.n_rows > 0) run_pass();
 }
 
 template <class Scalar>
-void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Workspace& workspace) const {
+void BasicModel<Scalar>::run(const Pass& pass, bool with_head, MatrixView<Scalar> results, Workspace& workspace) const {
   const FlushSubnormals mode;
   Workspace::Frame frame(workspace);
   const auto matrix = [&](Index n_cols) { return frame.template matrix<Scalar>(pass.n_rows, n_cols); };
@@ -272,7 +291,12 @@ void BasicModel<Scalar>::run(const Pass& pass, MatrixView<Scalar> logits, Worksp
   const Batch<Scalar> batch{segments, workspace, v_first, tokens, &network.embedding()};
   network.embedding().apply(tokens, x, workspace);
   network.apply_layers(0, config().n_layer, x, batch);
-  network.apply_head(x, {pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted)}, logits, batch);
+  const std::span<const Index> wanted(pass.wanted_rows, static_cast<std::size_t>(pass.n_wanted));
+  if (with_head) {
+    network.apply_head(x, wanted, results, batch);
+  } else {
+    network.apply_norm(x, wanted, results, batch);
+  }
   for (const Segment<Scalar>& segment : segments) advance(segment);
 }
 

@@ -1,53 +1,31 @@
 // SPDX-License-Identifier: MIT
 // The program and the examples as a user runs them.
-#include <sys/wait.h>
-
 #include <nlohmann/json.hpp>
 
+#include "examples/program.hpp"
 #include "io/torch_list.hpp"
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/io/gguf_write.hpp"
+#include "rwkv/io/vocabulary.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/golden.hpp"
 #include "support/support.hpp"
+#include "text/byte_vocabulary.hpp"
 
 using namespace rwkv;
+using rwkv_test::byte_vocabulary;
+using rwkv_test::check_error;
 using rwkv_test::fixture;
 using rwkv_test::Golden;
 using rwkv_test::max_abs_difference;
+using rwkv_test::program;
 using rwkv_test::read_file;
+using rwkv_test::Result;
 using rwkv_test::shared_file;
+using rwkv_test::shell;
 using rwkv_test::TemporaryFile;
 
 namespace {
-
-struct Result {
-  int status;
-  std::string out;
-  std::string err;
-};
-
-/// Runs a command line of a shell.
-Result shell(const std::string& command) {
-  const TemporaryFile out(".out"), err(".err");
-  const int status = std::system(("( " + command + " ) >" + out.path() + " 2>" + err.path()).c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out.path()),
-          read_file(err.path())};
-}
-
-Result program(const std::string& arguments) { return shell(std::string(RWKV_PROGRAM) + " " + arguments); }
-
-/// Runs the program and expects one line on standard error with this phrase, and nothing on standard output.
-void check_error(const std::string& arguments, int status, const std::string& phrase) {
-  CAPTURE(arguments);
-  const Result result = program(arguments);
-  CAPTURE(result.err);
-  CHECK(result.status == status);
-  CHECK(result.out.empty());
-  CHECK(result.err.starts_with("rwkv: "));
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-  CHECK(result.err.find(phrase) != std::string::npos);
-}
 
 /// A small model over bytes in a file.
 class ModelFile {
@@ -337,11 +315,10 @@ TEST_CASE("a folder or an index is a model like a file") {
 }
 
 TEST_CASE("generate: a GGUF file brings its vocabulary") {
-  std::vector<std::string> tokens;
-  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  Checkpoint model = synthetic({Generation::v7, 2, 16, 16, 32, 2, 8, 258, {0, 3, 5, 7, 9}}, DType::f32, 1);
+  model.metadata()[std::string(vocabulary_key)] = byte_vocabulary();
   const TemporaryFile file(".gguf");
-  write_gguf(synthetic({Generation::v7, 2, 16, 16, 32, 2, 8, 258, {0, 3, 5, 7, 9}}, DType::f32, 1), file.path(),
-             tokens);
+  write_gguf(model, file.path());
   const Result result = program("generate -m " + file.path() + " -p words -n 3 --temperature 0");
   CAPTURE(result.err);
   CHECK(result.status == 0);

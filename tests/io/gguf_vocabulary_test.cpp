@@ -2,6 +2,7 @@
 #include "rwkv/io/gguf_vocabulary.hpp"
 
 #include "io/files.hpp"
+#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/io/gguf_write.hpp"
 #include "rwkv/io/open.hpp"
 #include "rwkv/text/world_tokenizer.hpp"
@@ -26,10 +27,11 @@ std::string file_with(const std::string& kind, const Tokens& tokens, const std::
   return file + std::string(32, '\0');
 }
 
-Tokens read(const std::string& bytes) {
+std::string read(const std::string& bytes) {
   const TemporaryFile file(".gguf");
   write_file(file.path(), bytes);
-  return open_vocabulary(file.path());
+  const auto mapped = std::make_shared<const MappedFile>(file.path());
+  return read_gguf_vocabulary(read_gguf_file(mapped));
 }
 
 }  // namespace
@@ -49,18 +51,18 @@ TEST_CASE("escapes of the converter of llama.cpp, which are those of Python's re
   };
   for (const auto& each : cases) {
     CAPTURE(each.first);
-    CHECK(detail::unescaped_gguf_token(each.first) == each.second);
+    CHECK(detail::unescaped_token(each.first) == each.second);
   }
   for (const char* broken : {"\\", "a\\", "\\x", "\\x4", "\\x4g", "\\xg4", "\\x 4", "\\x-1", "\\x+1"}) {
     CAPTURE(broken);
-    CHECK(!detail::unescaped_gguf_token(broken));
+    CHECK(!detail::unescaped_token(broken));
   }
 }
 
 TEST_CASE("tokens by id, without the end of text and padding") {
-  const Tokens expected{"", "a", "[PAD]", "\n", ""};
+  const std::string expected = "1 b'a' 1\n2 b'[PAD]' 5\n3 b'\\x0a' 1\n";
   CHECK(read(file_with("rwkv", {"<s>", "a", "[PAD]", "\\n", "[PAD4]"}, {3, 1, 1, 1, 5})) == expected);
-  CHECK(read(file_with("rwkv", {"<s>", "a"})) == Tokens{"", "a"});
+  CHECK(read(file_with("rwkv", {"<s>", "a"})) == "1 b'a' 1\n");
 }
 
 TEST_CASE("other vocabularies and other files have none") {
@@ -70,7 +72,6 @@ TEST_CASE("other vocabularies and other files have none") {
   CHECK(read("GGUF" + u32(3) + u64(0) + u64(1) + text("tokenizer.ggml.model") + u32(8) + text("rwkv") +
              std::string(32, '\0'))
             .empty());
-  CHECK(open_vocabulary(fixture("v4.safetensors")).empty());
 }
 
 TEST_CASE("a broken vocabulary is refused with its token") {
@@ -88,21 +89,18 @@ TEST_CASE("a broken vocabulary is refused with its token") {
 TEST_CASE("the vocabulary of World comes back from a file that was written with it") {
   RWKV_NEEDS_SHARED();
   const WorldTokenizer world = WorldTokenizer::load(shared_file("testdata/tokenizers/rwkv_vocab_v20230424.txt"));
-  Tokens tokens;
-  for (Token token = 1; token < world.n_vocab(); ++token) tokens.emplace_back(world.bytes(token));
-  Checkpoint model;
-  model.add("emb.weight", make_tensor({65536, 1}, std::vector<float>(65536)));
-  model.add("blocks.0.att.r_k", make_tensor({1, 1}, std::vector<float>{0}));
+  const std::string lines = read_file(shared_file("testdata/tokenizers/rwkv_vocab_v20230424.txt"));
+  Checkpoint model = synthetic({Generation::v7, 1, 16, 16, 32, 2, 8, 65536, {0, 3, 5, 7, 9}}, DType::bf16, 1);
+  model.metadata()[std::string(vocabulary_key)] = lines;
   const TemporaryFile file(".gguf");
-  write_gguf(model, file.path(), tokens);
+  write_gguf(model, file.path());
 
-  const Tokens found = open_vocabulary(file.path());
-  REQUIRE(found.size() == 65536);
-  CHECK(found[0].empty());
-  CHECK(Tokens(found.begin() + 1, found.begin() + world.n_vocab()) == tokens);
-  CHECK(std::all_of(found.begin() + world.n_vocab(), found.end(), [](const auto& token) { return token.empty(); }));
-  const WorldTokenizer again = WorldTokenizer::from_tokens(found, file.path());
-  CHECK(again.n_vocab() == world.n_vocab());
+  const WorldTokenizer again =
+      WorldTokenizer::from_text(open_checkpoint(file.path()).metadata().at(std::string(vocabulary_key)), file.path());
+  REQUIRE(again.n_vocab() == world.n_vocab());
+  for (Token token = 0; token < world.n_vocab(); ++token) {
+    if (again.bytes(token) != world.bytes(token)) FAIL("token ", token);
+  }
   const std::string sample = "The (quick) brown fox \xe4\xbd\xa0\xe5\xa5\xbd\n\t'\"\\";
   CHECK(again.encode(sample) == world.encode(sample));
 }

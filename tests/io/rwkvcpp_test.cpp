@@ -290,4 +290,16 @@ TEST_CASE("every reference file is read") {
   CHECK(n_read == 27);
 }
 
+TEST_CASE("low-rank matrices in blocks, as the quantiser of rwkv.cpp makes them of RWKV-6, become numbers") {
+  // One block of q8_0 in a row: d = 1, q = 0 to 31, turned into a column.
+  std::string block = u16(0x3c00);
+  for (int i = 0; i < 32; ++i) block += static_cast<char>(i);
+  const std::string mix = tensor("blocks.0.att.time_maa_x", {2}, floats({1, 2}));
+  const Checkpoint found = read_with(mix + tensor("blocks.0.att.time_maa_w1", {1, 32}, block, 9));
+  const TensorView& matrix = found.at("blocks.0.att.time_maa_w1");
+  CHECK(matrix.dtype == DType::f32);
+  CHECK(matrix.shape == Shape{32, 1});
+  CHECK(read_all<float>(matrix)[31] == 31.0f);
+}
+
 TEST_SUITE_END();

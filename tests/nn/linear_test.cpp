@@ -66,9 +66,10 @@ TEST_CASE("y = x W by input is the same product, for every type, number of rows,
   const Case cases[]{{DType::f64, 70, 51, 0},  {DType::f32, 300, 40, 0},  {DType::f32, 600, 37, 37},
                      {DType::f16, 257, 96, 5}, {DType::bf16, 5, 1100, 0}, {DType::q8_0, 300, 64, 32},
                      {DType::q4_k, 40, 256, 0}};
-  for (const auto& [dtype, n_in, n_out, first_output] : cases) {
-    CAPTURE(name(dtype));
-    CAPTURE(n_in);
+  for (const Case& each : cases) {
+    const auto& [dtype, n_in, n_out, first_output] = each;
+    CAPTURE(name(each.dtype));
+    CAPTURE(each.n_in);
     const rwkv_test::Stored stored = rwkv_test::random_stored(dtype, n_in * 2 * n_out, 11);
     const TensorView wide = stored.view({n_in, 2 * n_out});
     const RowMatrix<double> all = map_matrix(MatrixView<const double>{read_all<double>(wide).data(), n_in, 2 * n_out});

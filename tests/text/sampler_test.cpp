@@ -50,6 +50,43 @@ std::vector<Token> kept(const SamplerOptions& options, const std::vector<float>&
   return tokens;
 }
 
+SamplerOptions to_options(const nlohmann::json& json) {
+  SamplerOptions options{.temperature = json.value("temperature", 1.0),
+                         .top_p = json.value("top_p", 0.85),
+                         .top_k = json.value("top_k", Index{0}),
+                         .top_a = json.value("top_a", 0.0),
+                         .top_a_power = json.value("top_a_power", 2.0),
+                         .min_p = json.value("min_p", 0.0),
+                         .presence_penalty = json.value("presence_penalty", 0.0),
+                         .frequency_penalty = json.value("frequency_penalty", 0.0),
+                         .penalty_decay = json.value("penalty_decay", 0.996),
+                         .banned = json.value("banned", std::vector<Token>{}),
+                         .repetition_penalty = json.value("repetition_penalty", 1.0),
+                         .repetition_decay = json.value("repetition_decay", 1.0),
+                         .temperature_first = json.value("temperature_first", false),
+                         .typical_p = json.value("typical_p", 1.0),
+                         .xtc_probability = json.value("xtc_probability", 0.0),
+                         .xtc_threshold = json.value("xtc_threshold", 0.1),
+                         .mirostat = json.value("mirostat", 0.0),
+                         .mirostat_rate = json.value("mirostat_rate", 0.1)};
+  for (const auto& bias : json.value("logit_bias", nlohmann::json::array()))
+    options.logit_bias.push_back({bias[0], bias[1]});
+  return options;
+}
+
+/// The logits of make_sampling.py.
+std::vector<float> logits_of_step(std::size_t n_vocab, std::size_t step) {
+  std::vector<float> logits;
+  for (std::size_t i = 0; i < n_vocab; ++i) {
+    auto h = static_cast<std::uint32_t>((i + 1) * 0x9e3779b1u ^ (step + 1) * 0x85ebca77u);
+    h ^= h >> 15;
+    h *= 0x2c1b3c6du;
+    h ^= h >> 12;
+    logits.push_back(static_cast<float>(h >> 16) / 4096);
+  }
+  return logits;
+}
+
 /// PIPELINE.sample_logits once more, by the definition: a full sort, vectors of p, one filter after the other.
 std::vector<double> by_definition(const std::vector<float>& logits, double temperature, double top_p, Index top_k) {
   if (temperature == 0) {
@@ -102,7 +139,7 @@ TEST_CASE("the goldens of PIPELINE.sample_logits") {
   }
 }
 
-TEST_CASE("the goldens of the specification: pipeline, top-a, min-p and the top-a of RWKV-v1") {
+TEST_CASE("the goldens of the specification: pipeline, top-a, min-p, typical, mirostat and the top-a of RWKV-v1") {
   RWKV_NEEDS_SHARED();
   const nlohmann::json goldens = read_json("spec/golden/sampling_cases.json");
   const std::vector<float> logits = to_logits(goldens["logits"]);
@@ -119,6 +156,10 @@ TEST_CASE("the goldens of the specification: pipeline, top-a, min-p and the top-
       options.top_a = 0.02;  // the defaults of the reference, which the file leaves out
     } else if (filter == "min_p") {
       options.min_p = 0.05;
+    } else if (filter == "typical") {
+      options.typical_p = arguments["mass"];
+    } else if (filter == "mirostat_v2") {
+      options.mirostat = arguments["mu"].get<double>() / 2;
     } else if (filter == "rwkv_v1" && !arguments.contains("temperature")) {  // with one, v1 tempers before it filters
       options.top_a = arguments.value("min_p_ratio", 0.0);
       options.top_a_power = arguments.value("min_p_pow", 2.0);
@@ -131,7 +172,28 @@ TEST_CASE("the goldens of the specification: pipeline, top-a, min-p and the top-
     CHECK(max_abs_difference(probabilities(options, logits), golden["p"].get<std::vector<double>>()) < 1e-14);
     ++n_checked;
   }
-  CHECK(n_checked == 12);
+  CHECK(n_checked == 14);
+}
+
+TEST_CASE("every sampler draws, token after token, what numpy draws by the definitions") {
+  const nlohmann::json file = nlohmann::json::parse(rwkv_test::read_file(rwkv_test::fixture("sampling.json")));
+  const std::size_t n_vocab = file["n_vocab"];
+  REQUIRE(file["cases"].size() == 22);
+  for (const auto& golden : file["cases"]) {
+    CAPTURE(golden["options"]);
+    Sampler sampler(to_options(golden["options"]), golden["seed"]);
+    std::vector<Token> drawn;
+    std::vector<double> p(n_vocab), expected(n_vocab);
+    for (std::size_t step = 0; step < golden["drawn"].size(); ++step) {
+      const std::vector<float> logits = logits_of_step(n_vocab, step);
+      sampler.probabilities(logits, p);
+      drawn.push_back(sampler.sample(logits));
+      sampler.accept(drawn.back());
+    }
+    CHECK(drawn == golden["drawn"].get<std::vector<Token>>());
+    for (const auto& [token, value] : golden["last"].items()) expected[std::stoul(token)] = value;
+    CHECK(max_abs_difference(p, expected) < 1e-12);  // a hundred steps of roundings in mu
+  }
 }
 
 TEST_CASE("random settings agree with the definition") {
@@ -292,6 +354,107 @@ TEST_CASE("logits nobody can draw from are refused") {
   CHECK_THROWS_WITH_AS(sample({0, 1}), doctest::Contains("accepted token 7"), ArgumentError);
 }
 
+TEST_CASE("a bias adds up, and one of minus infinity bans") {
+  const double infinity64 = std::numeric_limits<double>::infinity();
+  const SamplerOptions options{.top_p = 1, .logit_bias = {{0, 1}, {0, 0.5}, {2, -infinity64}}};
+  const double a = std::exp(1.5);
+  CHECK(max_abs_difference(probabilities(options, {0, 0, 5}), std::vector<double>{a / (a + 1), 1 / (a + 1), 0}) <
+        1e-15);
+  CHECK_THROWS_WITH_AS((void)probabilities({.logit_bias = {{3, 1}}}, {0, 0, 0}),
+                       doctest::Contains("biased token 3: expected one below 3"), ArgumentError);
+}
+
+TEST_CASE("the repetition penalty by hand: positive logits are divided, negative ones multiplied, fading") {
+  Sampler sampler({.top_p = 1, .repetition_penalty = 3, .repetition_decay = 0.5});
+  sampler.accept(0);
+  sampler.accept(1);
+  std::vector<double> p(3);
+  sampler.probabilities(std::vector<float>{2, -1, 0}, p);  // 2 / (1 + 2 * 0.5) and -1 * 3
+  const double a = std::exp(1.0), b = std::exp(-3.0), sum = a + b + 1;
+  CHECK(max_abs_difference(p, std::vector<double>{a / sum, b / sum, 1 / sum}) < 1e-15);
+}
+
+TEST_CASE("typical keeps what is near the entropy, though the most likely token be not") {
+  // e = 0.9 bits * ln 2 + ...: |-ln p - e| is 0.68 for 0.4, and 0.18 for each 0.1.
+  const std::vector<double> p{0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1};
+  CHECK(kept({.top_p = 1, .typical_p = 0.25}, logits_of(p)) == std::vector<Token>{1, 2, 3});
+  CHECK(kept({.top_p = 1, .typical_p = 0}, logits_of(p)) == std::vector<Token>{1});
+  CHECK(kept({.top_p = 1, .typical_p = 1}, logits_of(p)).size() == 7);
+  CHECK(kept({.top_p = 1, .typical_p = 0.99}, {0, -infinity, -infinity}) == std::vector<Token>{0});
+}
+
+TEST_CASE("XTC excludes all that reach the threshold but the last, and only if there are two") {
+  const std::vector<float> logits = logits_of({0.4, 0.3, 0.2, 0.1});
+  CHECK(kept({.top_p = 1, .xtc_probability = 1, .xtc_threshold = 0.15}, logits) == std::vector<Token>{2, 3});
+  CHECK(kept({.top_p = 1, .xtc_probability = 1, .xtc_threshold = 0.35}, logits).size() == 4);
+  CHECK(kept({.top_p = 1, .xtc_probability = 1, .xtc_threshold = 0.5}, logits).size() == 4);
+  Sampler sampler({.top_p = 1, .xtc_probability = 0.5, .xtc_threshold = 0.15}, 3);
+  std::vector<double> p(4);
+  int n_excluded = 0;
+  for (int i = 0; i < 1000; ++i) {
+    sampler.probabilities(logits, p);  // tells what the next draw does
+    n_excluded += p[0] == 0 ? 1 : 0;
+    CHECK(p[static_cast<std::size_t>(sampler.sample(logits))] > 0);
+  }
+  CHECK(std::abs(n_excluded - 500) < 52);  // 3.3 standard deviations of 15.8; the seed is fixed
+}
+
+TEST_CASE("mirostat brings the mean surprise to what was asked for") {
+  // 400 tokens whose p falls as in Zipf's law, whose entropy is 6.5 bits: other samplers would be there.
+  std::vector<float> logits;
+  for (int i = 1; i <= 400; ++i) logits.push_back(static_cast<float>(-std::log(i)));
+  for (const double target : {2.0, 4.0, 5.5}) {
+    CAPTURE(target);
+    Sampler sampler({.top_p = 1, .mirostat = target}, 1);
+    std::vector<double> p(logits.size());
+    double surprise = 0;
+    constexpr int n = 3000;
+    for (int i = 0; i < n; ++i) {
+      sampler.probabilities(logits, p);
+      const Token token = sampler.sample(logits);
+      surprise -= std::log2(p[static_cast<std::size_t>(token)]) / n;
+      sampler.accept(token);
+    }
+    // The sum of the errors is the change of mu over the rate: some 10 bits / 0.1 / 3000.
+    CHECK(std::abs(surprise - target) < 0.04);
+  }
+}
+
+TEST_CASE("mirostat learns only from the token that was drawn, and forgets with reset") {
+  const std::vector<float> logits = random_values<float>(50, 2, 2);
+  Sampler sampler({.top_p = 1, .mirostat = 1}, 1);
+  std::vector<double> before(50), after(50);
+  sampler.probabilities(logits, before);
+  const Token token = sampler.sample(logits);
+  sampler.accept(token == 0 ? 1 : 0);
+  sampler.probabilities(logits, after);
+  CHECK(after == before);
+  for (int i = 0; i < 20; ++i) sampler.accept(sampler.sample(random_values<float>(50, 3, 0.1)));
+  sampler.probabilities(logits, after);
+  CHECK(after != before);
+  sampler.reset();
+  sampler.probabilities(logits, after);
+  CHECK(after == before);
+}
+
+TEST_CASE("banned strings need the texts of the tokens") {
+  Sampler sampler({.top_p = 1, .banned_strings = {"ab"}});
+  const std::vector<float> logits(256, 0.0f);
+  CHECK_THROWS_WITH_AS((void)sampler.sample(logits), doctest::Contains("option banned_strings: the texts"),
+                       ArgumentError);
+  sampler.set_tokenizer(Tokenizer(ByteTokenizer()));
+  std::vector<double> p(256);
+  sampler.probabilities(logits, p);
+  CHECK(p['b'] > 0);
+  sampler.accept('a');
+  sampler.probabilities(logits, p);
+  CHECK(p['b'] == 0);
+  CHECK(p['a'] > 0);
+  sampler.reset();
+  sampler.probabilities(logits, p);
+  CHECK(p['b'] > 0);
+}
+
 TEST_CASE("probabilities need a place for each logit") {
   std::vector<double> p(2);
   CHECK_THROWS_WITH_AS(Sampler().probabilities(std::vector<float>{1, 2, 3}, p), doctest::Contains("3 places"),
@@ -318,7 +481,24 @@ TEST_CASE("options that make no sense are refused by name") {
     refused("presence_penalty", {.presence_penalty = bad});
     refused("frequency_penalty", {.frequency_penalty = bad});
   }
+  for (const double bad : {-0.1, nan64, 1.1}) {
+    refused("repetition_decay", {.repetition_decay = bad});
+    refused("typical_p", {.typical_p = bad});
+    refused("xtc_probability", {.xtc_probability = bad});
+    refused("xtc_threshold", {.xtc_threshold = bad});
+  }
+  for (const double bad : {-0.1, nan64, infinity64}) {
+    refused("mirostat", {.mirostat = bad});
+    refused("mirostat_rate", {.mirostat_rate = bad});
+    refused("repetition_penalty", {.repetition_penalty = bad});
+  }
+  refused("repetition_penalty", {.repetition_penalty = 0});
+  refused("logit_bias", {.logit_bias = {{1, infinity64}}});
+  refused("logit_bias", {.logit_bias = {{1, nan64}}});
+  refused("logit_bias: token", {.logit_bias = {{-1, 1}}});
   refused("banned", {.banned = {3, -1}});
+  const SamplerOptions empty{.banned_strings = {"a", ""}};
+  CHECK_THROWS_WITH_AS(Sampler{empty}, doctest::Contains("option banned_strings: one of them"), ArgumentError);
   CHECK_THROWS_WITH_AS(Sampler{{.temperature = -1}},
                        doctest::Contains("option temperature: expected a number from 0 to"), ArgumentError);
 }
@@ -360,7 +540,7 @@ TEST_CASE("a draw walks down the probabilities until their sum exceeds the rando
 }
 
 TEST_CASE("equal seeds draw equal tokens: the values of version 0.1") {
-  // Made by this test. No sum comes near a random number, so a std::exp that rounds otherwise changes nothing.
+  // Made by this test, before the library had an exponential of its own.
   const std::vector<float> logits{0.5f, 2, -1, 1.5f, 0, 1, -0.5f, 0.25f};
   Sampler sampler({.temperature = 1.2, .top_p = 0.95}, 42);
   std::string drawn;
@@ -386,7 +566,15 @@ TEST_CASE("a copy draws what the original draws, and other seeds draw something 
 TEST_CASE("sampling does not allocate after the first call") {
   std::vector<float> logits = random_values<float>(65536, 8, 2.5);
   for (std::size_t i = 0; i < logits.size(); i += 2) logits[i] = -infinity;  // fewer candidates at first
-  Sampler sampler({.temperature = 0.9, .top_a = 1e-6, .frequency_penalty = 0.1, .banned = {5}}, 3);
+  Sampler sampler({.temperature = 0.9,
+                   .top_a = 1e-6,
+                   .frequency_penalty = 0.1,
+                   .banned = {5},
+                   .repetition_penalty = 1.1,
+                   .typical_p = 0.99,
+                   .xtc_probability = 1,
+                   .mirostat = 9},
+                  3);
   sampler.accept(sampler.sample(logits));
   logits = random_values<float>(65536, 9, 0.1);  // then many, and all of them ranked
   std::vector<double> p(logits.size());

@@ -116,30 +116,6 @@ TEST_CASE("a vocabulary that cannot encode some byte is refused") {
                        FormatError);
 }
 
-TEST_CASE("tokens by id are a vocabulary like their lines") {
-  std::vector<std::string> tokens(300);  // the last ones are padding
-  for (std::size_t byte = 0; byte < 256; ++byte) tokens[byte + 1] = std::string(1, static_cast<char>(byte));
-  tokens[290] = "ab";
-  const auto made = [&tokens] { return WorldTokenizer::from_tokens(tokens, "m.gguf"); };
-  const WorldTokenizer tokenizer = made(), lines = with_bytes("290 'ab' 2\n");
-  CHECK(tokenizer.n_vocab() == 291);
-  for (Token token = -1; token < 301; ++token) CHECK(tokenizer.bytes(token) == lines.bytes(token));
-  CHECK(tokenizer.encode("abcab") == lines.encode("abcab"));
-
-  tokens[5] = "ab";
-  CHECK_THROWS_WITH_AS((void)made(), "m.gguf: token 290: the token 'ab' occurs in token 5 too", FormatError);
-  tokens[5] = "";
-  CHECK_THROWS_WITH_AS((void)made(), doctest::Contains("none for byte 4"), FormatError);
-  tokens[5] = std::string(1025, 'x');
-  CHECK_THROWS_WITH_AS((void)made(), "m.gguf: token 5: expected at most 1024 bytes, found 1025 bytes", FormatError);
-  tokens[0] = "<s>";
-  CHECK_THROWS_WITH_AS((void)made(), doctest::Contains("token 0: expected no text"), FormatError);
-  tokens.resize(WorldTokenizer::max_id + 2);
-  CHECK_THROWS_WITH_AS((void)made(), doctest::Contains("found 1048577 tokens"), FormatError);
-  tokens.clear();
-  CHECK_THROWS_WITH_AS((void)made(), doctest::Contains("none for byte 0"), FormatError);
-}
-
 TEST_CASE("a file that does not exist is an IoError") {
   CHECK_THROWS_AS((void)WorldTokenizer::load("/does/not/exist.txt"), IoError);
 }

@@ -60,6 +60,19 @@ public:
     }
   }
 
+  /// In place of apply_head, for who wants no logits: y [n, C] of the rows `wanted`. A copy head remembers all rows.
+  void apply_norm(MatrixView<const Scalar> x, std::span<const Index> wanted, MatrixView<Scalar> y,
+                  const Batch<Scalar>& batch) const {
+    Workspace& workspace = batch.workspace;
+    Workspace::Frame frame(workspace);
+    if (copy_head_) {
+      const auto all = frame.template matrix<Scalar>(x.n_rows, x.n_cols);
+      ln_out_.apply(x, all, workspace);
+      copy_head_->apply(all, {}, {}, batch);
+    }
+    ln_out_.apply(gather_rows<Scalar>(x, wanted, frame), y, workspace);
+  }
+
 private:
   /// y [n, C], the rows `wanted`, is changed.
   void apply_head_to(MatrixView<Scalar> y, std::span<const Index> wanted, MatrixView<Scalar> logits,

@@ -104,6 +104,29 @@ public:
     return value;
   }
 
+  /// A number as it is written: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
+  [[nodiscard]] std::string_view number() {
+    expect(Kind::number);
+    const std::size_t begin = position_;
+    const auto accept = [this](std::string_view characters) {
+      const bool fits = position_ < text_.size() && characters.find(text_[position_]) != characters.npos;
+      position_ += fits ? 1 : 0;
+      return fits;
+    };
+    const auto digits = [&] {
+      if (!accept("0123456789")) fail_here();
+      while (accept("0123456789")) continue;
+    };
+    accept("-");
+    if (!accept("0")) digits();
+    if (accept(".")) digits();
+    if (accept("eE")) {
+      accept("+-");
+      digits();
+    }
+    return text_.substr(begin, position_ - begin);
+  }
+
   /// A number that is a whole one, not negative, below 2^64, and written as such.
   [[nodiscard]] std::uint64_t count() {
     const std::string_view digits = number();
@@ -147,10 +170,12 @@ public:
     if (position_ != text_.size()) fail_here();
   }
 
-private:
+  /// Throws a FormatError about what is being read.
   [[noreturn]] void fail(std::string_view problem, std::string_view expected = {}, std::string_view found = {}) const {
     throw FormatError({path_, item_, problem, expected, found});
   }
+
+private:
   [[noreturn]] void fail_here() const { fail("is not valid JSON at byte " + std::to_string(position_)); }
 
   void skip_space() noexcept { position_ = std::min(text_.find_first_not_of(" \t\n\r", position_), text_.size()); }
@@ -190,29 +215,6 @@ private:
     }
     take(closing);
     --depth_;
-  }
-
-  /// The characters of a number: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
-  [[nodiscard]] std::string_view number() {
-    expect(Kind::number);
-    const std::size_t begin = position_;
-    const auto accept = [this](std::string_view characters) {
-      const bool fits = position_ < text_.size() && characters.find(text_[position_]) != characters.npos;
-      position_ += fits ? 1 : 0;
-      return fits;
-    };
-    const auto digits = [&] {
-      if (!accept("0123456789")) fail_here();
-      while (accept("0123456789")) continue;
-    };
-    accept("-");
-    if (!accept("0")) digits();
-    if (accept(".")) digits();
-    if (accept("eE")) {
-      accept("+-");
-      digits();
-    }
-    return text_.substr(begin, position_ - begin);
   }
 
   /// The meaning of an escape whose backslash has been read.

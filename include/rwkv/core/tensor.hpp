@@ -208,7 +208,24 @@ template <class Scalar>
     throw ArgumentError({.expected = "a tensor of real numbers", .found = name(tensor.dtype)});
   }
   Buffer<Scalar> values(tensor.n_elements());
-  for (Index i = 0; i < values.size(); ++i) values[i] = read_element<Scalar>(tensor.dtype, tensor.data, i);
+  const auto read = [&]<DType dtype>() {  // one loop for each type, so that the type is not asked for each number
+    for (Index i = 0; i < values.size(); ++i) values[i] = read_element<Scalar>(dtype, tensor.data, i);
+  };
+  switch (tensor.dtype) {
+    case DType::f32: read.template operator()<DType::f32>(); break;
+    case DType::f16: read.template operator()<DType::f16>(); break;
+    case DType::bf16: read.template operator()<DType::bf16>(); break;
+    case DType::f64: read.template operator()<DType::f64>(); break;
+    default:
+      with_block(tensor.dtype, [&]<class Block>(Block block) {
+        float numbers[Block::size];
+        for (Index i = 0; i < values.size(); i += Block::size) {
+          std::memcpy(&block, tensor.data + i / Block::size * static_cast<Index>(sizeof(Block)), sizeof(Block));
+          block.expand(numbers);
+          std::copy_n(numbers, Block::size, values.data() + i);
+        }
+      });
+  }
   return values;
 }
 

@@ -91,9 +91,9 @@ __attribute__((target("pclmul,sse4.1"))) inline std::uint32_t crc32_by_folding(s
 
 }  // namespace detail
 
-/// The CRC-32 of the bytes.
-[[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes) noexcept {
-  std::uint32_t crc = 0xffffffffu;
+/// The CRC-32 of the bytes, or of all bytes of which the CRC-32 of those before is `before`.
+[[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept {
+  std::uint32_t crc = ~before;
 #if RWKV_HAS_X86
   if (bytes.size() >= 64 && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1")) {
     const std::size_t n = bytes.size() / 64 * 64;

@@ -9,11 +9,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "rwkv/core/blocks.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/gguf.hpp"
+#include "rwkv/io/gguf_vocabulary.hpp"
 #include "rwkv/io/renaming.hpp"
 #include "rwkv/io/time_mixing_names.hpp"
 
@@ -103,11 +105,15 @@ inline constexpr Renaming gguf_v7_names[] = {
   return {tensor.dtype, tensor.shape, copy->data(), copy};
 }
 
-/// In single numbers, which can be transposed.
-[[nodiscard]] inline TensorView without_blocks(const TensorView& tensor) {
-  if (info(tensor.dtype).block_elements == 1) return tensor;
-  const Buffer<float> values = read_all<float>(tensor);
-  return make_tensor(tensor.shape, values.span());
+/// How metadata of ours stand in a GGUF file: keys of ours as they are, others behind a prefix.
+inline constexpr std::string_view gguf_own_metadata = "rwkv.", gguf_other_metadata = "rwkv.metadata.";
+
+[[nodiscard]] inline std::string gguf_metadata_key(std::string_view key) {
+  const bool is_own = key.starts_with(gguf_own_metadata) && !key.starts_with(gguf_other_metadata);
+  return std::string(is_own ? "" : gguf_other_metadata) + std::string(key);
+}
+[[nodiscard]] inline std::string metadata_key_of_gguf(std::string_view key) {
+  return std::string(key.substr(key.starts_with(gguf_other_metadata) ? gguf_other_metadata.size() : 0));
 }
 
 /// Gives the tensors of a GGUF file their official names and shapes.
@@ -144,6 +150,17 @@ public:
     for (const auto& [name, tensor] : file_.tensors.entries()) add(official, name, tensor);
     const TensorView* const embedding = official.find("emb.weight");
     if (!official.contains("head.weight") && embedding != nullptr) official.add("head.weight", *embedding);
+    for (const auto& [key, value] : file_.metadata) {
+      if (!key.starts_with(gguf_own_metadata)) continue;
+      const auto* const text = std::get_if<std::string_view>(&value);
+      if (text != nullptr) official.metadata().emplace(metadata_key_of_gguf(key), *text);
+    }
+    if (std::string text = read_gguf_vocabulary(file_); !text.empty()) {
+      official.metadata()[std::string(vocabulary_key)] = std::move(text);
+    }
+    if (const auto form = file_.text(chat_template_key)) {
+      official.metadata()[std::string(chat_template_key)] = *form;
+    }
     return official;
   }
 
@@ -168,7 +185,7 @@ private:
   }
 
   [[nodiscard]] TensorView restored(std::string_view name, const std::string& layer, const TensorView& tensor) const {
-    if (is_low_rank(name)) return untransposed(path(), name, without_blocks(tensor));
+    if (is_low_rank(name)) return untransposed(path(), name, tensor);
     const bool is_by_head = name.ends_with(".att.r_k") || name.ends_with(".att.time_faaaa");
     if (is_by_head && head_size_ > 0 && tensor.n_elements() % head_size_ == 0) {
       return {tensor.dtype, {tensor.n_elements() / head_size_, head_size_}, tensor.data, tensor.owner};
@@ -190,7 +207,8 @@ private:
 }  // namespace detail
 
 /// Reads a GGUF file of RWKV-6 or 7 and gives the tensors of the official checkpoint: what the converter of llama.cpp
-/// changed is undone. Matrices stay in the mapped file, in their type.
+/// changed is undone. Matrices stay in the mapped file, in their type. Metadata are those of write_gguf, the
+/// vocabulary, and the chat template (chat_template_key).
 /// Throws FormatError if the file is damaged, UnsupportedError for other architectures and types.
 [[nodiscard]] inline Checkpoint read_gguf(std::shared_ptr<const MappedFile> file) {
   const GgufFile stored = read_gguf_file(std::move(file));

@@ -1,255 +1,138 @@
 // SPDX-License-Identifier: MIT
-// Official checkpoints of RWKV-7 as GGUF files that llama.cpp runs.
+// Official checkpoints of RWKV-6 and 7 as GGUF files that llama.cpp runs.
 #pragma once
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/io/atomic_file.hpp"
-#include "rwkv/io/checkpoint.hpp"
-#include "rwkv/io/gguf.hpp"
-#include "rwkv/io/gguf_official.hpp"
-#include "rwkv/io/renaming.hpp"
+#include "rwkv/io/gguf_from_official.hpp"
+#include "rwkv/io/gguf_header.hpp"
+#include "rwkv/io/planned_output.hpp"
+#include "rwkv/io/planned_tensor.hpp"
+#include "rwkv/io/vocabulary.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 namespace detail {
 
-/// The bytes of a GGUF file up to its data, as they grow.
-class GgufHeader {
-public:
-  void add(std::string_view key, std::string_view text) {
-    put_key(key, 8);
-    put_text(text);
-  }
-  void add(std::string_view key, std::uint32_t number) {
-    put_key(key, 4);
-    put(number);
-  }
-  void add(std::string_view key, float number) {
-    put_key(key, 6);
-    put(number);
-  }
-  void add(std::string_view key, const std::vector<std::string>& texts) {
-    put_key(key, 9);
-    put(std::uint32_t{8});
-    put(std::uint64_t{texts.size()});
-    for (const std::string& text : texts) put_text(text);
-  }
-  void add(std::string_view key, const std::vector<std::int32_t>& numbers) {
-    put_key(key, 9);
-    put(std::uint32_t{5});
-    put(std::uint64_t{numbers.size()});
-    for (const std::int32_t number : numbers) put(number);
-  }
-
-  /// The header of a file with these tensors, zero-padded to where their data begins.
-  /// Throws UnsupportedError for types that GGUF does not have.
-  [[nodiscard]] std::string with_tensors(const std::string& path, const std::vector<Checkpoint::Entry>& tensors) const {
-    GgufHeader result;
-    result.bytes_ = "GGUF";
-    result.put(std::uint32_t{3});
-    result.put(std::uint64_t{tensors.size()});
-    result.put(n_values_);
-    result.bytes_ += bytes_;
-    std::uint64_t offset = 0;
-    for (const auto& [name, tensor] : tensors) {
-      result.put_text(name);
-      result.put(static_cast<std::uint32_t>(tensor.shape.rank()));
-      for (Index axis = tensor.shape.rank(); axis-- > 0;) result.put(static_cast<std::uint64_t>(tensor.shape[axis]));
-      result.put(type_of(path, name, tensor.dtype));
-      result.put(offset);
-      offset += padded(static_cast<std::uint64_t>(tensor.n_bytes()));
-    }
-    result.bytes_.resize(padded(result.bytes_.size()), '\0');
-    return std::move(result.bytes_);
-  }
-
-  [[nodiscard]] static constexpr std::uint64_t padded(std::uint64_t n) noexcept { return (n + 31) / 32 * 32; }
-
-private:
-  template <class Number>
-  void put(Number number) {
-    const auto bytes = std::bit_cast<std::array<char, sizeof(Number)>>(number);
-    bytes_.append(bytes.data(), bytes.size());
-  }
-  void put_text(std::string_view text) {
-    put(std::uint64_t{text.size()});
-    bytes_ += text;
-  }
-  void put_key(std::string_view key, std::uint32_t type) {
-    ++n_values_;
-    put_text(key);
-    put(type);
-  }
-  [[nodiscard]] static std::uint32_t type_of(const std::string& path, std::string_view name, DType dtype) {
-    for (const GgufType& type : gguf_types) {
-      if (type.dtype == dtype) return type.number;
-    }
-    throw UnsupportedError(
-        {.path = path, .item = tensor_item(name), .problem = "GGUF has no type " + std::string(rwkv::name(dtype))});
-  }
-
-  std::string bytes_;
-  std::uint64_t n_values_ = 0;
-};
-
-/// The tensors of an official RWKV-7 as llama.cpp wants them: matrices as they are, all others in F32, low-rank
-/// matrices transposed, the mixes of a layer in one tensor.
-class GgufTensors {
-public:
-  explicit GgufTensors(const Checkpoint& official) : official_(official) {
-    for (const Renaming& name : gguf_names) add_all("", name.stored, "", name.official);
-    for (n_layer_ = 0; official.contains(block() + "ln1.weight"); ++n_layer_) add_layer();
-  }
-
-  std::vector<Checkpoint::Entry> entries;
-
-  [[nodiscard]] Index n_layer() const noexcept { return n_layer_; }
-
-private:
-  [[nodiscard]] std::string block() const { return "blocks." + std::to_string(n_layer_) + "."; }
-
-  void add_layer() {
-    const std::string from = block(), to = "blk." + std::to_string(n_layer_) + ".";
-    for (const Renaming& name : gguf_layer_names) add_all(to, name.stored, from, name.official);
-    for (const Renaming& name : gguf_v7_names) {
-      // The first layer has no earlier values to mix in, but llama.cpp wants the tensors to be there.
-      const bool is_residual = name.official.starts_with("att.v");
-      std::string source(name.official);
-      if (n_layer_ == 0 && is_residual) source[4] = 'a';
-      if (!official_.contains(from + source)) continue;
-      add(to + std::string(name.stored), from + source, official_.at(from + source));
-    }
-    std::vector<float> mixes;
-    for (const char letter : std::string_view("rwkvag")) {
-      if (const TensorView* const mix = official_.find(from + "att.x_" + letter)) {
-        const Buffer<float> values = read_all<float>(*mix);
-        mixes.insert(mixes.end(), values.begin(), values.end());
-      }
-    }
-    const Index n_embd = official_.at("emb.weight").shape[1];
-    entries.push_back({to + "time_mix_lerp_fused.weight",
-                       make_tensor({static_cast<Index>(mixes.size()) / n_embd, 1, 1, n_embd}, mixes)});
-  }
-
-  void add_all(std::string_view to, std::string_view gguf, std::string_view from, std::string_view official) {
-    const auto add_one = [&](std::string_view ending) {
-      const auto full = [&](std::string_view start, std::string_view name) {
-        const bool is_pattern = name.ends_with('*');
-        return std::string(start) + std::string(is_pattern ? name.substr(0, name.size() - 1) : name) +
-               std::string(is_pattern ? ending : "");
-      };
-      const std::string source = full(from, official);
-      if (const TensorView* const tensor = official_.find(source)) add(full(to, gguf), source, *tensor);
-    };
-    if (!gguf.ends_with('*')) return add_one("");
-    for (const char* const ending : {"weight", "bias"}) add_one(ending);
-  }
-
-  void add(std::string name, std::string_view official, const TensorView& tensor) {
-    if (is_low_rank(official))
-      return entries.push_back({std::move(name), as_floats(transposed(without_blocks(tensor)))});
-    const bool is_matrix = official.ends_with(".weight") && tensor.shape.rank() == 2;
-    if (is_matrix) return entries.push_back({std::move(name), tensor});
-    TensorView flat = as_floats(tensor);
-    flat.shape = {flat.n_elements()};
-    entries.push_back({std::move(name), flat});
-  }
-
-  [[nodiscard]] static TensorView as_floats(const TensorView& tensor) {
-    const Buffer<float> values = read_all<float>(tensor);
-    return make_tensor(tensor.shape, values.span());
-  }
-
-  const Checkpoint& official_;
-  Index n_layer_ = 0;
-};
-
-/// A token of the World vocabulary as GGUF files spell it: bytes that are no printable ASCII are \xHH.
-[[nodiscard]] inline std::string gguf_token(std::string_view bytes) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\\') {
-      text += "\\\\";
-    } else if (byte >= 0x20 && byte < 0x7f) {
-      text += c;
-    } else {
-      text += {'\\', 'x', digits[byte / 16], digits[byte % 16]};
+/// general.file_type by the type that most bytes have (enum llama_ftype of llama.h): information for people.
+[[nodiscard]] inline std::uint32_t gguf_file_type(const std::vector<PlannedTensor>& tensors) {
+  constexpr std::pair<DType, std::uint32_t> types[] = {{DType::f32, 0},   {DType::f16, 1},     {DType::q4_0, 2},
+                                                       {DType::q4_1, 3},  {DType::q8_0, 7},    {DType::q5_0, 8},
+                                                       {DType::q5_1, 9},  {DType::q4_k, 14},   {DType::q5_k, 16},
+                                                       {DType::q6_k, 18}, {DType::iq4_nl, 25}, {DType::bf16, 32}};
+  Index most = 0;
+  std::uint32_t result = 0;
+  for (const auto& [dtype, number] : types) {
+    Index n_bytes = 0;
+    for (const PlannedTensor& tensor : tensors) n_bytes += tensor.dtype == dtype ? tensor.n_bytes() : 0;
+    if (n_bytes > most) {
+      most = n_bytes;
+      result = number;
     }
   }
-  return text;
+  return result;
 }
 
-}  // namespace detail
-
-/// Writes an official checkpoint of RWKV-7 as a GGUF file. `tokens` are the bytes of the tokens 1, 2, ... of a
-/// vocabulary of World format, empty for a number that is none; numbers beyond them are padding.
-///
-/// It writes the tensors that are there; whether they are all that a model needs, its constructor says.
-/// Throws ModelError without emb.weight, UnsupportedError if it is not RWKV-7 or has a type that GGUF has not, and what
-/// AtomicFile throws.
-inline void write_gguf(const Checkpoint& official, const std::string& path,
-                       const std::vector<std::string>& tokens = {}) {
-  const TensorView& embedding = official.at("emb.weight");
-  const TensorView* const bonus = official.find("blocks.0.att.r_k");
-  if (bonus == nullptr || bonus->shape.rank() != 2) {
-    throw UnsupportedError({.path = path, .item = "GGUF", .expected = "a model of RWKV-7", .found = "another"});
-  }
-  const detail::GgufTensors tensors(official);
-  const auto size = [&](std::string_view name, Index axis) {
-    const TensorView* const tensor = official.find("blocks.0." + std::string(name));
-    return static_cast<std::uint32_t>(tensor == nullptr ? 0 : tensor->shape[axis]);
+/// The sizes that llama.cpp asks for in load_arch_hparams (src/models/rwkv6.cpp, rwkv7.cpp).
+inline void add_gguf_sizes(GgufHeader& header, const std::string& path, const GgufStored& stored) {
+  const auto size = [&](const std::string& name, Index axis) {
+    const PlannedTensor* const tensor = stored.find(name);
+    if (tensor != nullptr && tensor->shape.rank() > axis) return static_cast<std::uint32_t>(tensor->shape[axis]);
+    throw ModelError({.path = path,
+                      .item = tensor_item(name),
+                      .expected = std::to_string(axis + 1) + " axes or more",
+                      .found = tensor == nullptr ? "none" : to_string(tensor->shape)});
   };
-  detail::GgufHeader header;
-  header.add("general.architecture", "rwkv7");
-  header.add("general.quantization_version", 2u);
-  header.add("rwkv7.context_length", 1048576u);
-  header.add("rwkv7.embedding_length", static_cast<std::uint32_t>(embedding.shape[1]));
-  header.add("rwkv7.block_count", static_cast<std::uint32_t>(tensors.n_layer()));
-  header.add("rwkv7.feed_forward_length", size("ffn.key.weight", 0));
-  header.add("rwkv7.attention.head_count", 0u);
-  header.add("rwkv7.attention.layer_norm_epsilon", 1e-5f);
-  header.add("rwkv7.wkv.head_size", static_cast<std::uint32_t>(bonus->shape[1]));
-  header.add("rwkv7.attention.decay_lora_rank", size("att.w1", 1));
-  header.add("rwkv7.attention.iclr_lora_rank", size("att.a1", 1));
-  header.add("rwkv7.attention.value_residual_mix_lora_rank",
-             official.contains("blocks.1.att.v1") ? static_cast<std::uint32_t>(official.at("blocks.1.att.v1").shape[1])
-                                                  : size("att.a1", 1));
-  header.add("rwkv7.attention.gate_lora_rank", size("att.g1", 1));
+  const std::string first = "blocks.0.att.", prefix = stored.is_v7() ? "rwkv7." : "rwkv6.";
+  header.add(prefix + "context_length", 1048576u);  // there is no limit
+  header.add(prefix + "embedding_length", size("emb.weight", 1));
+  header.add(prefix + "block_count", static_cast<std::uint32_t>(stored.n_layer()));
+  header.add(prefix + "feed_forward_length", size("blocks.0.ffn.key.weight", 0));
+  header.add(prefix + "attention.head_count", 0u);
+  header.add(prefix + "attention.layer_norm_epsilon", 1e-5f);
+  header.add(prefix + "wkv.head_size", size(first + (stored.is_v7() ? "r_k" : "time_faaaa"), 1));
+  if (stored.is_v7()) {
+    const bool has_values = stored.find("blocks.1.att.v1") != nullptr;
+    const bool has_gate = stored.find(first + "g1") != nullptr;
+    header.add(prefix + "attention.decay_lora_rank", size(first + "w1", 1));
+    header.add(prefix + "attention.iclr_lora_rank", size(first + "a1", 1));
+    header.add(prefix + "attention.value_residual_mix_lora_rank",
+               has_values ? size("blocks.1.att.v1", 1) : size(first + "a1", 1));
+    header.add(prefix + "attention.gate_lora_rank", has_gate ? size(first + "g1", 1) : 0u);
+  } else {
+    header.add(prefix + "rescale_every_n_layers", 0u);
+    header.add(prefix + "time_mix_extra_dim", size(first + "time_maa_w2", 1));
+    header.add(prefix + "time_decay_extra_dim", size(first + "time_decay_w1", 1));
+  }
+}
 
+/// The vocabulary as `_set_vocab_rwkv_world` of the converter writes it; numbers without bytes are padding.
+inline void add_gguf_vocabulary(GgufHeader& header, const PlannedFile& official, Index n_vocab) {
+  constexpr std::int32_t normal = 1, control = 3, unused = 5;
+  constexpr std::size_t chat_end = 261;  // "\n\n" in World vocabularies
   std::vector<std::string> spelled{"<s>"};
-  std::vector<std::int32_t> types{3};  // control; 1 is normal, 5 unused
-  for (Index token = 1; token < embedding.shape[0]; ++token) {
-    const auto i = static_cast<std::size_t>(token) - 1;
-    const bool is_used = i < tokens.size() && !tokens[i].empty();
-    spelled.push_back(is_used ? detail::gguf_token(tokens[i]) : "[PAD" + std::to_string(token) + "]");
-    types.push_back(is_used ? 1 : 5);
+  std::vector<std::int32_t> types{control};
+  const auto text = official.metadata.find(std::string(vocabulary_key));
+  const std::vector<std::string> tokens =
+      vocabulary_tokens(text == official.metadata.end() ? std::string_view() : text->second, n_vocab);
+  for (std::size_t token = 1; token < tokens.size(); ++token) {
+    const bool is_used = !tokens[token].empty();
+    spelled.push_back(is_used ? escaped_token(tokens[token]) : "[PAD" + std::to_string(token) + "]");
+    types.push_back(is_used ? normal : unused);
   }
   header.add("tokenizer.ggml.model", "rwkv");
   header.add("tokenizer.ggml.tokens", spelled);
   header.add("tokenizer.ggml.token_type", types);
   header.add("tokenizer.ggml.bos_token_id", 0u);
   header.add("tokenizer.ggml.eos_token_id", 0u);
+  if (tokens.size() > chat_end && tokens[chat_end] == "\n\n") {
+    header.add("tokenizer.ggml.eot_token_id", static_cast<std::uint32_t>(chat_end));
+  }
+}
+
+}  // namespace detail
+
+/// Writes an official checkpoint of RWKV-6 or 7 as a GGUF file. Its vocabulary is the one in the metadata
+/// (vocabulary_key), its chat template that under chat_template_key; other metadata are kept under their keys if these
+/// begin with "rwkv.", or else behind "rwkv.metadata.". The same plan gives the same bytes; the file appears when it is
+/// complete.
+///
+/// It writes the tensors that are there; whether they are all that a model needs, its constructor says.
+/// Throws UnsupportedError, before anything is written, for other models, for types that GGUF has not and for tensors
+/// that it has no place for; ModelError if sizes cannot be told; FormatError if the vocabulary is none; and IoError.
+inline void write_gguf(const PlannedFile& official, const std::string& path, WriteProgress progress = no_progress) {
+  const detail::GgufStored stored(path, official);
+  detail::GgufHeader header;
+  header.add("general.architecture", stored.is_v7() ? "rwkv7" : "rwkv6");
+  header.add("general.file_type", detail::gguf_file_type(stored.tensors));
+  header.add("general.quantization_version", 2u);
+  detail::add_gguf_sizes(header, path, stored);
+  detail::add_gguf_vocabulary(header, official, stored.find("emb.weight")->shape[0]);
+  for (const auto& [key, text] : official.metadata) {
+    if (key == vocabulary_key) continue;
+    header.add(key == chat_template_key ? key : detail::gguf_metadata_key(key), text);
+  }
+  const std::string head = header.with_tensors(path, stored.tensors);
 
   AtomicFile file(path);
-  file.write(header.with_tensors(path, tensors.entries));
-  for (const auto& [name, tensor] : tensors.entries) {
+  file.write(head);
+  for (const PlannedTensor& tensor : stored.tensors) {
+    detail::write_planned(tensor, progress, file);
     const auto n_bytes = static_cast<std::uint64_t>(tensor.n_bytes());
-    file.write(std::span(tensor.data, n_bytes));
     file.write(std::string(detail::GgufHeader::padded(n_bytes) - n_bytes, '\0'));
   }
   file.commit();
 }
+
+/// The same for tensors that are there.
+inline void write_gguf(const Checkpoint& official, const std::string& path) { write_gguf(planned(official), path); }
 
 RWKV_NAMESPACE_END

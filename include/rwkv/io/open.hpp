@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/io/checkpoint.hpp"
@@ -28,10 +27,6 @@ RWKV_NAMESPACE_BEGIN
 [[nodiscard]] RWKV_API Checkpoint open_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                                                   const OpenOptions& options = {});
 
-/// The tokens of the vocabulary that a model file holds, as bytes, by id, with "" for ids without text: of the GGUF
-/// files of World models. Empty for all others. Throws what open_checkpoint throws of such a file.
-[[nodiscard]] RWKV_API std::vector<std::string> open_vocabulary(const std::string& path);
-
 RWKV_NAMESPACE_END
 
 #if RWKV_DEFINITIONS
@@ -48,7 +43,6 @@ RWKV_NAMESPACE_END
 #include "rwkv/io/foreign_files.hpp"
 #include "rwkv/io/gguf.hpp"
 #include "rwkv/io/gguf_official.hpp"
-#include "rwkv/io/gguf_vocabulary.hpp"
 #include "rwkv/io/hugging_face.hpp"
 #include "rwkv/io/hugging_face_config.hpp"
 #include "rwkv/io/prefixes.hpp"
@@ -129,12 +123,6 @@ RWKV_API Checkpoint open_checkpoint(const std::string& path, const OpenOptions& 
 RWKV_API Checkpoint open_checkpoint(std::span<const std::byte> bytes, const std::string& name,
                                     const OpenOptions& options) {
   return detail::read_checkpoint(std::make_shared<const MappedFile>(bytes, name), options, detail::Place::memory);
-}
-
-RWKV_API std::vector<std::string> open_vocabulary(const std::string& path) {
-  const auto file = detail::map_model(path);
-  if (!as_text(file->bytes()).starts_with("GGUF")) return {};
-  return read_gguf_vocabulary(read_gguf_file(file));
 }
 
 RWKV_NAMESPACE_END

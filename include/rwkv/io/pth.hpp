@@ -18,6 +18,7 @@
 #include "rwkv/core/mapped_file.hpp"
 #include "rwkv/core/thread_pool.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/metadata.hpp"
 #include "rwkv/io/pickle.hpp"
 #include "rwkv/io/torch_tensors.hpp"
 #include "rwkv/io/zip.hpp"
@@ -94,7 +95,13 @@ inline void verify_entries(const ZipArchive& archive, std::string_view root) {
     if (entry == nullptr) return std::nullopt;
     return archive.stored(*entry);
   };
-  return TorchTensors(file, graph, find_storage).read();
+  Checkpoint checkpoint = TorchTensors(file, graph, find_storage).read();
+  if (const ZipEntry* entry = archive.find(root + std::string(torch_metadata_record))) {
+    JsonReader json(file->path(), std::string(torch_metadata_record), as_text(archive.stored(*entry)));
+    checkpoint.metadata() = parse_metadata(json, file->path(), torch_metadata_record);
+    json.end();
+  }
+  return checkpoint;
 }
 
 /// Throws FormatError unless the third pickle says that the numbers are little-endian.
@@ -171,7 +178,8 @@ using LegacyStorages = std::map<std::string_view, std::span<const std::byte>>;
 /// Reads a PyTorch checkpoint: a dictionary of tensors, also inside the dictionaries that training frameworks write
 /// around it; a whole module, under the names of its state_dict(); or a list of tensors, named "0", "1", ... The pickle
 /// is read as data; nothing in it runs. Tensors stay in the mapped file, except those with strides that are not
-/// row-major, which are copied. Values that are no tensors are left out of dictionaries.
+/// row-major, which are copied. Values that are no tensors are left out of dictionaries. Metadata are those of
+/// write_pth.
 ///
 /// The formats are those of torch.save in torch/serialization.py (PyTorch 1.6 and later; `_legacy_save` before).
 /// Throws FormatError if the file is damaged or hostile, UnsupportedError for TorchScript,

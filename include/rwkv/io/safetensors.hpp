@@ -8,6 +8,7 @@
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/core/mapped_file.hpp"
 #include "rwkv/io/checkpoint.hpp"
+#include "rwkv/io/planned_tensor.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -19,11 +20,14 @@ RWKV_NAMESPACE_BEGIN
 /// lie in the file without overlaps; UnsupportedError for the types U16, U32, U64 and F8.
 [[nodiscard]] RWKV_API Checkpoint read_safetensors(std::shared_ptr<const MappedFile> file);
 
-/// Writes the tensors and the metadata. The same checkpoint gives the same bytes; the file appears when it is complete.
+/// Writes the tensors and the metadata. The same plan gives the same bytes; the file appears when it is complete.
 ///
 /// The header lists the tensors in their order; every tensor is aligned to its type.
 /// Throws IoError if the file cannot be written; ArgumentError if a name is not UTF-8 or is "__metadata__";
 /// UnsupportedError for types that safetensors does not have. Metadata that is not UTF-8 is written with U+FFFD in it.
+RWKV_API void write_safetensors(const PlannedFile& plan, const std::string& path, WriteProgress progress = no_progress);
+
+/// The same for tensors that are there.
 RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string& path);
 
 RWKV_NAMESPACE_END
@@ -45,6 +49,7 @@ RWKV_NAMESPACE_END
 #include "rwkv/core/utf8.hpp"
 #include "rwkv/io/atomic_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
+#include "rwkv/io/planned_output.hpp"
 #include "rwkv/io/safetensors_header.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -118,39 +123,31 @@ inline void check_safetensors_overlaps(const std::string& path, const std::vecto
 
 /// Where the data of each tensor goes: the ones of wide types first, so that every tensor is aligned to its type.
 struct SafetensorsLayout {
-  explicit SafetensorsLayout(const std::vector<Checkpoint::Entry>& entries)
-      : order(sorted_order(entries.size(),
+  explicit SafetensorsLayout(const std::vector<PlannedTensor>& tensors)
+      : order(sorted_order(tensors.size(),
                            [&](std::size_t a, std::size_t b) {
-                             return info(entries[a].tensor.dtype).block_bytes >
-                                    info(entries[b].tensor.dtype).block_bytes;
+                             return info(tensors[a].dtype).block_bytes > info(tensors[b].dtype).block_bytes;
                            })),
-        offsets(entries.size()) {
+        offsets(tensors.size()) {
     Index end = 0;
     for (const std::size_t i : order) {
       offsets[i] = end;
-      end += entries[i].tensor.n_bytes();
+      end += tensors[i].n_bytes();
     }
   }
 
-  std::vector<std::size_t> order;  ///< of the entries in the data
-  std::vector<Index> offsets;      ///< of entry i
+  std::vector<std::size_t> order;  ///< of the tensors in the data
+  std::vector<Index> offsets;      ///< of tensor i
 };
 
 /// "\"name\":{...}" for the header. Throws ArgumentError or UnsupportedError if the header cannot say it.
-[[nodiscard]] inline std::string safetensors_entry(const std::string& path, const Checkpoint::Entry& entry,
-                                                   Index begin) {
-  const auto& [name, tensor] = entry;
+[[nodiscard]] inline std::string safetensors_entry(const std::string& path, const PlannedTensor& tensor, Index begin) {
+  const std::string& name = tensor.name;
   if (name == "__metadata__") throw ArgumentError({.path = path, .item = tensor_item(name), .problem = "is reserved"});
   const auto dtype = std::find_if(std::begin(safetensors_dtypes), std::end(safetensors_dtypes),
-                                  [&entry](const auto& each) { return each.second == entry.tensor.dtype; });
-  if (dtype == std::end(safetensors_dtypes)) {
-    throw UnsupportedError({.path = path,
-                            .item = tensor_item(name),
-                            .problem = "safetensors has no type " + std::string(rwkv::name(tensor.dtype))});
-  }
-  if (!is_utf8(name)) {
-    throw ArgumentError({.path = path, .item = tensor_item(name), .problem = "the name is not UTF-8"});
-  }
+                                  [&tensor](const auto& each) { return each.second == tensor.dtype; });
+  if (dtype == std::end(safetensors_dtypes)) refuse_stored_type(path, tensor, "safetensors");
+  check_utf8_name(path, tensor);
   return json_string(name) + ":{\"dtype\":\"" + std::string(dtype->first) + "\",\"shape\":" + to_string(tensor.shape) +
          ",\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(begin + tensor.n_bytes()) + "]}";
 }
@@ -179,20 +176,13 @@ RWKV_API Checkpoint read_safetensors(std::shared_ptr<const MappedFile> file) {
   return checkpoint;
 }
 
-RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string& path) {
-  const auto& entries = checkpoint.entries();
-  const detail::SafetensorsLayout layout(entries);
+RWKV_API void write_safetensors(const PlannedFile& plan, const std::string& path, WriteProgress progress) {
+  const detail::SafetensorsLayout layout(plan.tensors);
   std::string header = "{";
-  if (!checkpoint.metadata().empty()) {
-    std::string members;
-    for (const auto& [key, text] : checkpoint.metadata()) {
-      members += (members.empty() ? "" : ",") + json_string(to_utf8(key)) + ":" + json_string(to_utf8(text));
-    }
-    header += "\"__metadata__\":{" + members + "}";
-  }
-  for (std::size_t i = 0; i < entries.size(); ++i) {
+  if (!plan.metadata.empty()) header += "\"__metadata__\":" + detail::to_json(plan.metadata);
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     if (header.size() > 1) header += ",";
-    header += detail::safetensors_entry(path, entries[i], layout.offsets[i]);
+    header += detail::safetensors_entry(path, plan.tensors[i], layout.offsets[i]);
   }
   header += "}";
   header.resize((header.size() + 7) / 8 * 8, ' ');
@@ -201,11 +191,12 @@ RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string&
   const std::uint64_t length = header.size();
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(header);
-  for (const std::size_t i : layout.order) {
-    const TensorView& tensor = entries[i].tensor;
-    file.write(std::span(tensor.data, static_cast<std::size_t>(tensor.n_bytes())));
-  }
+  for (const std::size_t i : layout.order) detail::write_planned(plan.tensors[i], progress, file);
   file.commit();
+}
+
+RWKV_API void write_safetensors(const Checkpoint& checkpoint, const std::string& path) {
+  write_safetensors(planned(checkpoint), path);
 }
 
 RWKV_NAMESPACE_END

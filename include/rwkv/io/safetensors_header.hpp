@@ -13,6 +13,7 @@
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/json.hpp"
 #include "rwkv/core/tensor.hpp"
+#include "rwkv/io/metadata.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -83,9 +84,7 @@ struct SafetensorsHeader {
       return;  // the Checkpoint refuses names that occur twice
     }
     if (std::exchange(has_metadata, true)) fail_twice(name);
-    json.object([&](const std::string& key) {
-      if (!header.metadata.emplace(key, json.string()).second) fail_twice(key);
-    });
+    header.metadata = parse_metadata(json, path, "safetensors header");
   });
   json.end();
   return header;

@@ -40,10 +40,17 @@ inline constexpr std::array<std::string_view, 6> low_rank_up{"time_maa_w2", "tim
   return is_low_rank_down(name) || std::find(low_rank_up.begin(), low_rank_up.end(), part) != low_rank_up.end();
 }
 
-/// The low-rank matrix as the official files have it, from a file that has it transposed.
+/// In single numbers, which can be transposed.
+[[nodiscard]] inline TensorView without_blocks(const TensorView& tensor) {
+  if (info(tensor.dtype).block_elements == 1) return tensor;
+  const Buffer<float> values = read_all<float>(tensor);
+  return make_tensor(tensor.shape, values.span());
+}
+
+/// The low-rank matrix as the official files have it, from a file that has it transposed. Blocks become f32.
 /// Throws FormatError naming the tensor if it is no matrix.
 [[nodiscard]] inline TensorView untransposed(const std::string& path, std::string_view name, const TensorView& tensor) {
-  if (tensor.shape.rank() >= 2) return transposed(tensor);
+  if (tensor.shape.rank() >= 2) return transposed(without_blocks(tensor));
   throw FormatError(
       {.path = path, .item = tensor_item(name), .expected = "a matrix", .found = "shape " + to_string(tensor.shape)});
 }

@@ -49,15 +49,26 @@ inline constexpr PickleAllowed torch_globals[] = {
     {"torch.BoolStorage"},
 };
 
+/// Where our own files keep their metadata: a record that PyTorch does not ask for, a JSON object of texts.
+inline constexpr std::string_view torch_metadata_record = "rwkv.json";
+
+inline constexpr std::pair<std::string_view, DType> torch_storages[] = {
+    {"torch.FloatStorage", DType::f32},    {"torch.HalfStorage", DType::f16}, {"torch.BFloat16Storage", DType::bf16},
+    {"torch.DoubleStorage", DType::f64},   {"torch.LongStorage", DType::i64}, {"torch.IntStorage", DType::i32},
+    {"torch.ShortStorage", DType::i16},    {"torch.CharStorage", DType::i8},  {"torch.ByteStorage", DType::u8},
+    {"torch.BoolStorage", DType::boolean},
+};
+
 [[nodiscard]] constexpr std::optional<DType> torch_storage_dtype(std::string_view global) noexcept {
-  constexpr std::pair<std::string_view, DType> classes[] = {
-      {"torch.FloatStorage", DType::f32},    {"torch.HalfStorage", DType::f16}, {"torch.BFloat16Storage", DType::bf16},
-      {"torch.DoubleStorage", DType::f64},   {"torch.LongStorage", DType::i64}, {"torch.IntStorage", DType::i32},
-      {"torch.ShortStorage", DType::i16},    {"torch.CharStorage", DType::i8},  {"torch.ByteStorage", DType::u8},
-      {"torch.BoolStorage", DType::boolean},
-  };
-  for (const auto& [name, dtype] : classes) {
+  for (const auto& [name, dtype] : torch_storages) {
     if (name == global) return dtype;
+  }
+  return std::nullopt;
+}
+
+[[nodiscard]] constexpr std::optional<std::string_view> torch_storage_name(DType dtype) noexcept {
+  for (const auto& [name, each] : torch_storages) {
+    if (each == dtype) return name;
   }
   return std::nullopt;
 }

@@ -65,9 +65,23 @@ public:
     return match;
   }
 
-private:
   static constexpr Token none = -1;
 
+  /// The nodes, for those who walk the tree themselves: 0 is the root, and children come after their parents.
+  [[nodiscard]] std::size_t n_nodes() const noexcept { return labels_.size(); }
+  /// The children of a node are those from begin to end - 1, in the order of their labels.
+  struct Children {
+    std::uint32_t begin, end;
+  };
+  [[nodiscard]] Children children(std::size_t node) const noexcept {
+    return {first_child_[node], first_child_[node + 1]};
+  }
+  /// The byte that leads from its parent to a node; of the root: 0.
+  [[nodiscard]] unsigned char label(std::size_t node) const noexcept { return labels_[node]; }
+  /// The token that ends at a node, or none.
+  [[nodiscard]] Token token(std::size_t node) const noexcept { return tokens_[node]; }
+
+private:
   /// The child of a node for a byte; the root, which is nobody's child, if there is none.
   [[nodiscard]] std::size_t child(std::size_t node, unsigned char byte) const noexcept {
     const std::size_t begin = first_child_[node], end = first_child_[node + 1];

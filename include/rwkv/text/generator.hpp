@@ -11,6 +11,7 @@
 #include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/model.hpp"
+#include "rwkv/text/constraint.hpp"
 #include "rwkv/text/sampler.hpp"
 #include "rwkv/text/tokenizer.hpp"
 
@@ -26,9 +27,14 @@ struct GenerateOptions {
   /// token is sampled all the same, and what was guessed wrong is not kept: the text is that of lookup = 0, but for
   /// the rounding of sums.
   Index lookup = 0;
+  /// Only tokens that it allows are drawn, and it goes on with each; kept by the caller, and of the same tokenizer.
+  /// Generation ends where its text must end. Where it ends otherwise, the text is whole if Constraint::may_end; a stop
+  /// text is not shown, but the constraint has it.
+  Constraint* constraint = nullptr;
+  bool close = false;  ///< after max_tokens, add the shortest text that the constraint allows to end with
 };
 
-enum class StopReason { length, stop_text, stop_token, cancelled };
+enum class StopReason { length, stop_text, stop_token, cancelled, constraint };
 
 struct Generated {
   std::string text;  ///< the bytes that were generated; the State has read exactly these
@@ -65,9 +71,16 @@ public:
   Generated generate(const GenerateOptions& options = {});
 
   [[nodiscard]] const State& state() const noexcept { return state_; }
+  /// The logits after what the State has read [n_vocab]; empty before the first token.
+  [[nodiscard]] std::span<const float> logits() const noexcept { return logits_; }
   /// Goes on from a State: what is read next follows what it has read. A State holds no logits, so something must be
-  /// read before anything can be generated. Throws ArgumentError, and changes nothing, if it is of another model.
-  void set_state(State state);
+  /// read before anything can be generated, unless they come with it.
+  /// Throws ArgumentError, and changes nothing, if it is of another model, or the logits are of another vocabulary.
+  void set_state(State state, std::span<const float> logits = {});
+  /// The tokens that the last generate() has made the State read, also while it runs (but not what it guesses).
+  [[nodiscard]] std::span<const Token> generated() const noexcept { return generated_; }
+  /// Replaces the sampler. Throws as the constructor.
+  void set_sampling(const SamplerOptions& sampling, std::uint64_t seed);
   [[nodiscard]] const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
   [[nodiscard]] const Model& model() const noexcept { return model_; }
 
@@ -84,6 +97,9 @@ private:
 
   /// Ids without text are not meant either: nobody would see them, and the model was not trained to read them.
   [[nodiscard]] SamplerOptions with_bans(SamplerOptions options) const;
+
+  /// The next token, by what has been read.
+  [[nodiscard]] Token draw(Constraint* constraint);
 
   [[nodiscard]] bool is_stop(Token token, const GenerateOptions& options) const;
 
@@ -112,10 +128,12 @@ private:
   Workspace* workspace_;
   Sampler sampler_;
   State state_;
-  std::vector<float> logits_;  // after what state_ has read; empty before the first token
+  std::vector<float> logits_;   // after what state_ has read; empty before the first token
+  std::vector<float> allowed_;  // those of them that a constraint allows
   std::vector<Snapshot> snapshots_;
   std::size_t n_snapshots_ = 0;  // in use, the oldest first; the others keep their memory
 
+  std::vector<Token> generated_;
   std::vector<Token> text_;  // the last tokens, read and generated, to guess from
   // While there are guesses, state_ has read them: it is before_, then sure_, then guessed_.
   State before_;
@@ -143,7 +161,7 @@ RWKV_API Generator::Generator(Model model, Tokenizer tokenizer, Workspace& works
       sampler_(with_bans(sampling), seed),
       state_(model_.new_state()),
       before_(state_) {
-  sampler_.set_uncounted(uncounted_tokens(tokenizer_));
+  sampler_.set_tokenizer(tokenizer_);
 }
 
 RWKV_API void Generator::read(std::string_view text) { read(tokenizer_.encode(text)); }
@@ -152,15 +170,35 @@ RWKV_API void Generator::read(std::span<const Token> tokens) {
   read(tokens, [](Index) { return true; });
 }
 
-RWKV_API void Generator::set_state(State state) {
+RWKV_API void Generator::set_state(State state, std::span<const float> logits) {
   model_.check(state);
+  if (!logits.empty() && std::ssize(logits) != model_.config().n_vocab) {
+    throw ArgumentError({.item = "logits",
+                         .expected = "one for each of " + std::to_string(model_.config().n_vocab) + " tokens",
+                         .found = std::to_string(logits.size())});
+  }
   state_ = std::move(state);
-  logits_.clear();
+  logits_.assign(logits.begin(), logits.end());
   text_.clear();
+}
+
+RWKV_API void Generator::set_sampling(const SamplerOptions& sampling, std::uint64_t seed) {
+  sampler_ = Sampler(with_bans(sampling), seed);
+  sampler_.set_tokenizer(tokenizer_);
 }
 
 RWKV_API Index Generator::vocabulary_size() const noexcept {
   return std::min(model_.config().n_vocab, tokenizer_.n_vocab());
+}
+
+RWKV_API Token Generator::draw(Constraint* constraint) {
+  std::span<const float> logits = std::span<const float>(logits_).first(static_cast<std::size_t>(vocabulary_size()));
+  if (constraint != nullptr) {
+    allowed_.resize(logits.size());
+    constraint->apply(logits, allowed_);
+    logits = allowed_;
+  }
+  return sampler_.sample(logits);
 }
 
 RWKV_API bool Generator::is_stop(Token token, const GenerateOptions& options) const {
@@ -292,11 +330,15 @@ RWKV_API void Generator::rewind(Index n_back, Token token) {
     state_ = snapshot.state;
     logits_ = snapshot.logits;
     token = snapshot.token;
+    generated_.pop_back();
     n_left -= n_bytes(token);
   }
   n_snapshots_ = 0;
   const std::string_view kept = tokenizer_.bytes(token).substr(0, static_cast<std::size_t>(-n_left));
-  if (!kept.empty()) feed(tokenizer_.encode(kept));
+  if (kept.empty()) return;
+  const std::vector<Token> tokens = tokenizer_.encode(kept);
+  feed(tokens);
+  generated_.insert(generated_.end(), tokens.begin(), tokens.end());
 }
 
 RWKV_API Generated Generator::generate(const GenerateOptions& options) {
@@ -309,6 +351,7 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
   }
   sampler_.reset();
   n_snapshots_ = 0;
+  generated_.clear();
   StopMatcher matcher(options.stops);
   Utf8Stream utf8;
   Generated result{{}, 0, StopReason::length, 0};
@@ -322,15 +365,20 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
   };
 
   bool goes_on = true;
-  while (goes_on && result.reason == StopReason::length && result.n_tokens < options.max_tokens) {
-    const Token token =
-        sampler_.sample(std::span<const float>(logits_).first(static_cast<std::size_t>(vocabulary_size())));
+  while (goes_on && result.reason == StopReason::length) {
+    if (options.constraint != nullptr && options.constraint->must_end()) {
+      result.reason = StopReason::constraint;
+      break;
+    }
+    if (result.n_tokens >= options.max_tokens) break;
+    const Token token = draw(options.constraint);
     if (is_stop(token, options)) {
       result.reason = StopReason::stop_token;
       break;
     }
     ++result.n_tokens;
     sampler_.accept(token);
+    if (options.constraint != nullptr) options.constraint->accept(token);
     if (matcher.push(tokenizer_.bytes(token), result.text)) {
       forget_guesses();
       rewind(static_cast<Index>(matcher.held().size()), token);
@@ -340,12 +388,19 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
       if (n_held > 0) forget_guesses();  // snapshots are of the text
       take_snapshot(token, n_held);
       result.n_passes += advance(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
+      generated_.push_back(token);
     }
     goes_on = show();
   }
   forget_guesses();
   if (!goes_on && result.reason == StopReason::length) result.reason = StopReason::cancelled;
   if (result.reason != StopReason::stop_text) matcher.flush(result.text);  // it was read, and is no stop after all
+  if (result.reason == StopReason::length && options.constraint != nullptr && options.close) {
+    const std::string end = options.constraint->shortest_end();
+    read(end);
+    options.constraint->accept(end);
+    result.text += end;
+  }
   if (goes_on) goes_on = show();
   shown.clear();
   utf8.flush(shown);

@@ -6,9 +6,7 @@
 #include <charconv>
 #include <cstdint>
 #include <limits>
-#include <numeric>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,37 +53,9 @@ public:
       std::string_view line = text.substr(0, text.find('\n'));
       text.remove_prefix(std::min(line.size() + 1, text.size()));
       if (line.ends_with('\r')) line.remove_suffix(1);
-      tokenizer.add({path, "line", number}, line, lines);
+      tokenizer.add({path, number}, line, lines);
     }
-    tokenizer.build_trie(path, "line", lines);
-    return tokenizer;
-  }
-
-  /// The same for the bytes of the tokens, by id; "" for ids without text, such as 0.
-  [[nodiscard]] static WorldTokenizer from_tokens(std::span<const std::string> tokens, const std::string& path) {
-    WorldTokenizer tokenizer;
-    const std::size_t n_bytes = std::accumulate(tokens.begin(), tokens.end(), std::size_t{0},
-                                                [](std::size_t n, const auto& token) { return n + token.size(); });
-    if (tokens.size() > std::size_t{max_id} + 1 || n_bytes > std::numeric_limits<std::uint32_t>::max()) {
-      throw FormatError({.path = path,
-                         .expected = "a vocabulary",
-                         .found = std::to_string(tokens.size()) + " tokens of " + std::to_string(n_bytes) + " bytes"});
-    }
-    std::vector<Index> places;
-    for (std::size_t id = 0; id < tokens.size(); ++id) {
-      places.push_back(static_cast<Index>(id));
-      if (tokens[id].empty()) continue;
-      if (id == 0 || tokens[id].size() > max_token) {
-        Place{path, "token", static_cast<Index>(id)}.fail(
-            "", id == 0 ? "no text: it is the end of text" : "at most " + std::to_string(max_token) + " bytes",
-            std::to_string(tokens[id].size()) + " bytes");
-      }
-      tokenizer.pieces_.resize(id + 1);
-      tokenizer.pieces_[id] = {static_cast<std::uint32_t>(tokenizer.bytes_.size()),
-                               static_cast<std::uint32_t>(tokens[id].size())};
-      tokenizer.bytes_ += tokens[id];
-    }
-    tokenizer.build_trie(path, "token", places);
+    tokenizer.build_trie(path, lines);
     return tokenizer;
   }
 
@@ -120,17 +90,17 @@ private:
   };
   struct Place {
     const std::string& path;
-    const char* unit;  // "line", "token"
-    Index number;
+    Index line;
 
-    [[nodiscard]] std::string item() const { return unit + (" " + std::to_string(number)); }
     [[noreturn]] void fail(std::string_view problem, std::string_view expected = "",
                            std::string_view found = "") const {
-      throw FormatError({path, item(), problem, expected, found});
+      throw FormatError({path, line_item(line), problem, expected, found});
     }
   };
 
   WorldTokenizer() = default;
+
+  static std::string line_item(Index line) { return "line " + std::to_string(line); }
 
   static std::optional<Index> parse_number(std::string_view digits) {
     Index value = 0;
@@ -153,10 +123,9 @@ private:
       pieces_.resize(position + 1);
     }
     if (lines[position] != 0) {
-      const Place earlier{place.path, place.unit, lines[position]};
-      place.fail("id " + std::to_string(*id) + " occurs in " + earlier.item() + " too");
+      place.fail("id " + std::to_string(*id) + " occurs in " + line_item(lines[position]) + " too");
     }
-    lines[position] = place.number;
+    lines[position] = place.line;
 
     const std::string_view literal = line.substr(first + 1, last - first - 1);
     const std::size_t begin = bytes_.size();
@@ -172,8 +141,7 @@ private:
     pieces_[position] = {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(size)};
   }
 
-  /// `places` tells by id where it stands, for messages: in a line, or as a token.
-  void build_trie(const std::string& path, const char* unit, const std::vector<Index>& places) {
+  void build_trie(const std::string& path, const std::vector<Index>& lines) {
     std::vector<ByteTrie::Entry> entries;
     entries.reserve(std::min(pieces_.size(), bytes_.size()));  // ids may have gaps
     for (Token token = 1; token < n_vocab(); ++token) {
@@ -183,10 +151,9 @@ private:
     const auto same = std::adjacent_find(entries.begin(), entries.end(),
                                          [](const auto& a, const auto& b) { return a.bytes == b.bytes; });
     if (same != entries.end()) {
-      const auto place = [&](const ByteTrie::Entry& entry) { return places[static_cast<std::size_t>(entry.token)]; };
-      const auto [earlier, later] = std::minmax({place(same[0]), place(same[1])});
-      Place{path, unit, later}.fail("the token " + in_quotes(same->bytes) + " occurs in " +
-                                    Place{path, unit, earlier}.item() + " too");
+      const auto line = [&](const ByteTrie::Entry& entry) { return lines[static_cast<std::size_t>(entry.token)]; };
+      const auto [earlier, later] = std::minmax({line(same[0]), line(same[1])});
+      Place{path, later}.fail("the token " + in_quotes(same->bytes) + " occurs in " + line_item(earlier) + " too");
     }
     trie_ = ByteTrie(entries);
     for (int byte = 0; byte < 256; ++byte) {

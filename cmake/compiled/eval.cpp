@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/embed.hpp"
+#include "rwkv/eval/score.hpp"

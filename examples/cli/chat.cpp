@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// rwkv chat: a conversation.
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <random>
+
+#include "command.hpp"
+#include "conversation.hpp"
+#include "line_reader.hpp"
+#include "rwkv/io/vocabulary.hpp"
+
+namespace cli {
+namespace {
+
+constexpr const char* help_text =
+    R"(/undo           take the last turn back      /redo           and forth again
+/retry          answer the last turn again
+/branch NAME    name this chat and go on in a copy, or go to the one of that name
+/branch         list them
+/system TEXT    begin again with this system text; without TEXT show it
+/save FILE      write the chat with all branches      /load FILE      and read it
+/params         show how tokens are drawn; /params temperature=0.8 top_p=0.5 changes it
+/stats          tokens, speed, memory
+/help           this      /quit           the end, as is Ctrl-D
+Ctrl-C stops an answer and keeps the chat; at the prompt it empties the line, and ends the chat in an empty one.
+What begins with // is said with one slash.
+)";
+
+struct ChatCommand {
+  ModelOptions model;
+  std::string tokenizer, form_name, system, state, session_path;
+  rwkv::Index n_tokens = 500;
+  rwkv::Index memory_mb = 256;
+  std::vector<std::string> stops;
+  bool shows_thoughts = false;
+  rwkv::SamplerOptions sampling{
+      .top_p = 0.3, .presence_penalty = 0.5, .frequency_penalty = 0.5};  // of API_DEMO_CHAT.py
+  std::optional<std::uint64_t> seed;
+
+  void run() const;
+  [[nodiscard]] rwkv::ChatTemplate form(const rwkv::Checkpoint& checkpoint) const;
+};
+
+std::string n_turns(const Conversation& chat) {
+  const std::size_t n = chat.turns().size();
+  return std::to_string(n) + (n == 1 ? " turn" : " turns");
+}
+
+void tell(const std::string& text) { std::cerr << text << std::flush; }
+
+/// The name of a template, a file of one, or what the checkpoint says.
+rwkv::ChatTemplate ChatCommand::form(const rwkv::Checkpoint& checkpoint) const {
+  if (form_name.ends_with(".json")) return rwkv::load_chat_template(form_name);
+  if (!form_name.empty()) return rwkv::chat_template(form_name);
+  if (model.model.empty()) return rwkv::chat_template("text");  // the demo model tells tales
+  const auto stored = checkpoint.metadata().find(std::string(rwkv::chat_template_key));
+  if (stored == checkpoint.metadata().end()) return rwkv::chat_template("world");
+  try {
+    return rwkv::recognised_chat_template(stored->second, model.model);
+  } catch (const rwkv::UnsupportedError& error) {
+    tell("rwkv: " + rwkv::printable(error.what()) + " Using world.\n");
+    return rwkv::chat_template("world");
+  }
+}
+
+/// The loop of a chat: lines in, answers out.
+class Chat {
+public:
+  using Load = std::function<rwkv::Session(const std::string&)>;
+
+  Chat(Conversation conversation, const ChatCommand& command, std::uint64_t seed, Load load)
+      : chat_(std::move(conversation)),
+        options_{.max_tokens = command.n_tokens, .stops = command.stops},
+        sampling_(command.sampling),
+        seed_(seed),
+        load_(std::move(load)),
+        shows_thoughts_(command.shows_thoughts || ::isatty(STDOUT_FILENO) != 0) {}
+
+  void run();
+  void load(const std::string& path);
+
+private:
+  /// Returns false at the end.
+  bool handle(const std::string& line);
+  void answer(rwkv::FunctionRef<bool(Conversation::OnText)> work);
+  void show(const rwkv::AnswerStream::Piece& piece);
+  void end_answer();
+  void branch(const std::string& name);
+  void system(const std::string& text);
+  void params(std::string_view changes);
+  void stats() const;
+  static void need(const std::string& argument, const char* usage) {
+    if (argument.empty()) throw rwkv::ArgumentError({.item = usage, .problem = "a name is missing"});
+  }
+
+  Conversation chat_;
+  rwkv::GenerateOptions options_;
+  rwkv::SamplerOptions sampling_;
+  std::uint64_t seed_;
+  Load load_;
+  bool shows_thoughts_;
+  const bool has_colours_ = ::isatty(STDOUT_FILENO) != 0;
+  LineReader reader_;
+  bool is_thought_ = false;   // what was shown last
+  std::string last_shown_{};  // its last character
+  double seconds_ = 0;        // of the last answer
+};
+
+void Chat::run() {
+  const bool is_terminal = reader_.is_terminal();
+  if (is_terminal) tell("Template " + chat_.form().name + ". /help lists the commands.\n");
+  std::string line;
+  while (true) {
+    switch (reader_.read(is_terminal ? "> " : "", line)) {
+      case LineReader::Result::end: return;
+      case LineReader::Result::interrupted: throw Interrupted{SIGINT};
+      case LineReader::Result::line: break;
+    }
+    try {
+      if (!handle(line)) return;
+    } catch (const rwkv::IoError& error) {
+      if (error.details().path == "standard output") throw;
+      tell("rwkv: " + rwkv::printable(error.what()) + "\n");
+    } catch (const rwkv::Error& error) {
+      tell("rwkv: " + rwkv::printable(error.what()) + "\n");
+    }
+  }
+}
+
+bool Chat::handle(const std::string& line) {
+  if (line.find_first_not_of(" \t") == std::string::npos) return true;
+  if (!line.starts_with('/') || line.starts_with("//")) {
+    const std::string text = line.substr(line.starts_with('/') ? 1 : 0);
+    answer([&](Conversation::OnText on_text) { return chat_.say(text, options_, on_text); });
+    return true;
+  }
+  const std::size_t space = std::min(line.find(' '), line.size());
+  const std::string command = line.substr(1, space - 1);
+  const std::string argument = rwkv::cleaned(line.substr(space), rwkv::TextCleaning::single_lines);
+  if (command == "quit" || command == "exit") return false;
+  if (command == "help") {
+    tell(help_text);
+  } else if (command == "undo") {
+    tell(chat_.undo() ? "Taken back.\n" : "There is nothing to take back.\n");
+  } else if (command == "redo") {
+    tell(chat_.redo() ? "Back again.\n" : "There is nothing to bring back.\n");
+  } else if (command == "retry") {
+    if (chat_.turns().empty()) tell("There is nothing to try again.\n");
+    if (!chat_.turns().empty()) answer([&](auto on_text) { return chat_.retry(options_, on_text); });
+  } else if (command == "branch") {
+    branch(argument);
+  } else if (command == "system") {
+    system(argument);
+  } else if (command == "save") {
+    need(argument, "/save FILE");
+    chat_.save(argument);
+    tell("Saved.\n");
+  } else if (command == "load") {
+    need(argument, "/load FILE");
+    load(argument);
+    tell("Loaded: " + n_turns(chat_) + ".\n");
+  } else if (command == "params") {
+    params(argument);
+  } else if (command == "stats") {
+    stats();
+  } else {
+    tell("There is no command /" + rwkv::printable(command) + "; /help lists them.\n");
+  }
+  return true;
+}
+
+/// Runs what generates, while Ctrl-C stops it.
+void Chat::answer(rwkv::FunctionRef<bool(Conversation::OnText)> work) {
+  const auto started = std::chrono::steady_clock::now();
+  const InterruptFlag interrupted;
+  is_thought_ = false;
+  last_shown_.clear();
+  const bool is_answered = work([&](const rwkv::AnswerStream::Piece& piece) {
+    show(piece);
+    return !interrupted.is_set();
+  });
+  end_answer();
+  if (interrupted.signal() != SIGINT) interrupted.check();  // the others end the program
+  seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  if (!is_answered) {
+    tell("Stopped before the answer; nothing was said.\n");
+  } else if (interrupted.is_set() && reader_.is_terminal()) {
+    tell("(stopped)\n");
+  }
+}
+
+void Chat::show(const rwkv::AnswerStream::Piece& piece) {
+  const auto show_part = [&](const std::string& text, bool is_thought) {
+    if (text.empty() || (is_thought && !shows_thoughts_)) return;
+    if (is_thought != is_thought_ && has_colours_) print(is_thought ? "\033[2m" : "\033[0m");
+    if (is_thought_ && !is_thought) print("\n");
+    is_thought_ = is_thought;
+    print(text);
+    last_shown_ = text.back();
+  };
+  show_part(piece.thought, true);
+  show_part(piece.answer, false);
+  flush();
+}
+
+void Chat::end_answer() {
+  if (is_thought_ && has_colours_) print("\033[0m");
+  if (last_shown_ != "\n") print("\n");
+  flush();
+}
+
+void Chat::branch(const std::string& name) {
+  if (!name.empty()) {
+    tell(chat_.branch(name) ? "In branch " + name + ", with " + n_turns(chat_) + ".\n" : "New branch " + name + ".\n");
+    return;
+  }
+  for (const std::string& each : chat_.branches()) tell((each == chat_.branch_name() ? "* " : "  ") + each + "\n");
+}
+
+void Chat::system(const std::string& text) {
+  if (text.empty()) return tell(chat_.system().empty() ? "There is no system text.\n" : chat_.system() + "\n");
+  chat_.begin(text);
+  tell("A new chat.\n");
+}
+
+void Chat::params(std::string_view changes) {
+  rwkv::SamplerOptions changed = sampling_;
+  rwkv::Index max_tokens = options_.max_tokens;
+  const std::pair<std::string_view, double*> reals[] = {{"temperature", &changed.temperature},
+                                                        {"top_p", &changed.top_p},
+                                                        {"top_a", &changed.top_a},
+                                                        {"min_p", &changed.min_p},
+                                                        {"presence_penalty", &changed.presence_penalty},
+                                                        {"frequency_penalty", &changed.frequency_penalty},
+                                                        {"penalty_decay", &changed.penalty_decay}};
+  const std::pair<std::string_view, rwkv::Index*> counts[] = {{"top_k", &changed.top_k}, {"max_tokens", &max_tokens}};
+  const auto set = [](std::string_view word, std::string_view text, auto& value) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) return;
+    throw rwkv::ArgumentError({.item = "/params", .expected = "name=number", .found = rwkv::in_quotes(word)});
+  };
+  while (!changes.empty()) {
+    const std::string_view word = changes.substr(0, changes.find(' '));
+    changes.remove_prefix(std::min(changes.size(), word.size() + 1));
+    const std::size_t equals = std::min(word.find('='), word.size());
+    const std::string_view name = word.substr(0, equals), text = word.substr(std::min(equals + 1, word.size()));
+    bool is_known = word.empty();
+    for (const auto& [known, value] : reals) {
+      if (known == name) set(word, text, *value);
+      is_known = is_known || known == name;
+    }
+    for (const auto& [known, value] : counts) {
+      if (known == name) set(word, text, *value);
+      is_known = is_known || known == name;
+    }
+    if (!is_known) throw rwkv::ArgumentError({.item = "/params", .problem = "there is no " + rwkv::in_quotes(name)});
+  }
+  if (max_tokens < 0) throw rwkv::ArgumentError({.item = "/params", .problem = "max_tokens must not be negative"});
+  chat_.session().set_sampling(changed, ++seed_);
+  sampling_ = changed;
+  options_.max_tokens = max_tokens;
+  for (const auto& [name, value] : reals) std::cerr << name << '=' << *value << ' ';
+  for (const auto& [name, value] : counts) std::cerr << name << '=' << *value << ' ';
+  tell("\n");
+}
+
+void Chat::stats() const {
+  const rwkv::Session& session = chat_.session();
+  std::cerr << n_turns(chat_) << ", " << session.size() << " tokens; the model has read " << session.n_read() << ".\n"
+            << session.n_checkpoints() << " checkpoints, one for each " << session.interval()
+            << " tokens and for the ends of turns; memory " << static_cast<double>(session.n_bytes()) / 1e6 << " MB.\n";
+  if (seconds_ > 0) {
+    std::cerr << "Last answer: " << chat_.last().n_tokens << " tokens in " << seconds_ << " s.\n";
+  }
+  tell("");
+}
+
+void Chat::load(const std::string& path) {
+  chat_.load(load_(path), path);
+  seconds_ = 0;
+}
+
+void ChatCommand::run() const {
+  rwkv::Workspace workspace(model.workspace());
+  const rwkv::Checkpoint checkpoint = open_checkpoint(model.model, model.verify);
+  const auto weights = model.build(model.arranged(checkpoint));
+  const auto text = model.tokenizer(weights, tokenizer);
+  const std::uint64_t used_seed = seed.value_or(std::random_device()());
+  const rwkv::SessionOptions options{.max_bytes = memory_mb << 20};
+  rwkv::Session session(weights, text, workspace, options, sampling, used_seed);
+  if (!state.empty()) session.begin_from(rwkv::load_state(weights, state, {.verify_checksums = model.verify}));
+  Conversation conversation(std::move(session), form(checkpoint));
+  conversation.begin(system);
+  Chat chat(std::move(conversation), *this, used_seed, [&, this](const std::string& path) {
+    return rwkv::load_session(weights, text, workspace, path, options, sampling, used_seed);
+  });
+  if (!session_path.empty()) chat.load(session_path);
+  chat.run();
+}
+
+}  // namespace
+
+void add_chat(CLI::App& program) {
+  auto command = std::make_shared<ChatCommand>();
+  CLI::App& app = *program.add_subcommand(
+      "chat",
+      "Talk with the model: each line is a turn. Exit status 0 after /quit or the end of the input, 130 after "
+      "Ctrl-C at the prompt");
+  add_model_options(app, command->model);
+  app.add_option("--tokenizer", command->tokenizer,
+                 "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
+      ->envname("RWKV_TOKENIZER");
+  std::string names;
+  for (const rwkv::ChatTemplate& each : rwkv::chat_templates()) names += (names.empty() ? "" : ", ") + each.name;
+  app.add_option("--template", command->form_name,
+                 "How turns are written: " + names +
+                     ", or a .json file of your own; default: what the model's file says (GGUF), or else world")
+      ->check(file_name);
+  app.add_option("--system", command->system, "What the chat begins with");
+  app.add_option("--state", command->state, state_in_help)->check(file_name);
+  app.add_option("--load", command->session_path, "A chat that /save wrote")->check(file_name);
+  app.add_option("-n,--n-tokens", command->n_tokens, "Tokens of an answer at most")
+      ->check(count)
+      ->capture_default_str();
+  app.add_option("--stop", command->stops, "End answers before this text, too; may be given several times")
+      ->allow_extra_args(false);
+  app.add_option("--memory", command->memory_mb, "MB for checkpoints, with which /undo need not read again")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app.add_flag("--show-thinking", command->shows_thoughts,
+               "Print what a model thinks, too, where it is not a terminal");
+  add_sampling_options(app, command->sampling, command->seed);
+  app.callback([command] { command->run(); });
+}
+
+}  // namespace cli

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include "rwkv/choose_types.hpp"
+
+#include <numeric>
+
+#include "rwkv/arch/synthetic.hpp"
+#include "rwkv/core/random.hpp"
+#include "rwkv/quant/cast.hpp"
+#include "rwkv/report_quality.hpp"
+#include "support/support.hpp"
+
+using namespace rwkv;
+using rwkv_test::random_values;
+
+namespace {
+
+constexpr DType all_types[] = {DType::q4_0, DType::iq4_nl, DType::q4_1, DType::q5_0,
+                               DType::q5_1, DType::q6_k,   DType::q8_0};
+
+/// An RWKV-7 whose matrices are of whole blocks of 32.
+Checkpoint small_model() {
+  return synthetic({Generation::v7, 2, 64, 64, 128, 2, 32, 96, {0, 32, 32, 32, 32}}, DType::f32, 5);
+}
+
+/// Its head times 8: what an error of it changes in the logits is 8 times as much.
+Checkpoint model_of_loud_head() {
+  return small_model().transformed([](Checkpoint::Entry entry) {
+    if (entry.name != "head.weight") return entry;
+    Buffer<float> values = read_all<float>(entry.tensor);
+    for (float& x : values.span()) x *= 8;
+    entry.tensor = make_tensor(entry.tensor.shape, std::vector<float>(values.begin(), values.end()));
+    return entry;
+  });
+}
+
+std::vector<Token> small_text() {
+  std::vector<Token> text;
+  for (Index i = 0; i < 200; ++i) text.push_back(static_cast<Token>((i * i + 3 * i) % 96));
+  return text;
+}
+
+double mean_bits(const Checkpoint& checkpoint, const TensorTypes& types) {
+  double bits = 0, n = 0;
+  for (const auto& [name, dtype] : types) {
+    const Shape& shape = checkpoint.at(name).shape;
+    bits += 8 * static_cast<double>(checked_n_bytes(dtype, shape).value());
+    n += static_cast<double>(shape.checked_n_elements().value());
+  }
+  return bits / n;
+}
+
+double divergence(const Checkpoint& checkpoint, const TensorTypes& types) {
+  ThreadPool threads(1);
+  const Checkpoint copy = checkpoint.transformed([&](Checkpoint::Entry entry) {
+    const auto found = types.find(entry.name);
+    if (found != types.end()) entry.tensor = cast(entry.tensor, found->second, threads);
+    return entry;
+  });
+  return report_quality(checkpoint, copy, small_text(), {}, {.rounded_activations = false}).text.mean_kl;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("choose_types");
+
+TEST_CASE("every matrix has a type, the mean is within the budget and close to it, and more bits diverge less") {
+  const Checkpoint checkpoint = small_model();
+  Workspace workspace;
+  const auto text = small_text();
+  double last = std::numeric_limits<double>::infinity();
+  for (const double bits : {4.5, 5.0, 6.0, 8.5}) {
+    CAPTURE(bits);
+    const TensorTypes types = choose_types(checkpoint, bits, all_types, {}, text, workspace);
+    CHECK(types.size() == 2 * 6 + 2);
+    CHECK(mean_bits(checkpoint, types) <= bits);
+    CHECK(mean_bits(checkpoint, types) > bits - 0.3);  // the smallest step of the largest matrix
+    const double found = divergence(checkpoint, types);
+    CHECK(found < last);
+    last = found;
+  }
+}
+
+TEST_CASE("a budget diverges less than one type of the same size for all") {
+  const Checkpoint checkpoint = model_of_loud_head();
+  Workspace workspace;
+  const auto text = small_text();
+  TensorTypes one = choose_types(checkpoint, 5.0, all_types, {}, text, workspace);
+  const double budget = divergence(checkpoint, one);
+  for (auto& [name, dtype] : one) dtype = DType::q4_1;
+  CHECK(budget < divergence(checkpoint, one));
+}
+
+TEST_CASE("bits go to the matrix that matters") {
+  const Checkpoint checkpoint = model_of_loud_head();
+  Workspace workspace;
+  const auto types = choose_types(checkpoint, 5.0, all_types, {}, small_text(), workspace);
+  CHECK(info(types.at("head.weight")).block_bytes > info(DType::q4_0).block_bytes);
+}
+
+TEST_CASE("progress counts the readings, and the same choice comes from any number of threads") {
+  const Checkpoint checkpoint = small_model();
+  Workspace one({.n_threads = 1}), three({.n_threads = 3});
+  Index n_read = 0;
+  const auto text = small_text();
+  const auto types = choose_types(checkpoint, 5.0, all_types, {}, text, one, [&](Index n) { n_read += n; });
+  CHECK(n_read == 15 * 200);
+  CHECK(types == choose_types(checkpoint, 5.0, all_types, {}, text, three));
+}
+
+TEST_CASE("what cannot be chosen") {
+  const Checkpoint checkpoint = small_model();
+  Workspace workspace;
+  const auto text = small_text();
+  CHECK_THROWS_WITH_AS((void)choose_types(checkpoint, 4.4, all_types, {}, text, workspace),
+                       doctest::Contains("bits per weight: expected at least 4.500, found 4.4"), ArgumentError);
+  CHECK_THROWS_WITH_AS((void)choose_types(checkpoint, 5, {}, {}, text, workspace), doctest::Contains("found none"),
+                       ArgumentError);
+  CHECK_THROWS_WITH_AS((void)choose_types(checkpoint, 5, all_types, {}, std::span(text).first(1), workspace),
+                       doctest::Contains("at least 2 tokens"), ArgumentError);
+}
+
+TEST_CASE("relative errors, with importance and without") {
+  const TensorView x = make_tensor({2, 2}, std::vector<float>{3, 4, 0, 0});
+  const TensorView y = make_tensor({2, 2}, std::vector<float>{3, 3, 0, 0});
+  CHECK(relative_error(x, y, {}) == doctest::Approx(1.0 / 5));
+  CHECK(relative_error(x, y, std::vector<float>{1, 0.25f}) == doctest::Approx(std::sqrt(0.25 / 13)));
+  CHECK(relative_error(y, y, {}) == 0);
+  CHECK_THROWS_AS((void)relative_error(x, make_tensor({4}, std::vector<float>(4)), {}), ArgumentError);
+}
+
+TEST_SUITE_END();

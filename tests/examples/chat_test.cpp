@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+// rwkv chat, as a person uses it: through pipes, and in a terminal.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+
+#include "examples/program.hpp"
+#include "rwkv/arch/synthetic.hpp"
+#include "rwkv/io/gguf_write.hpp"
+#include "rwkv/io/vocabulary.hpp"
+#include "rwkv/rwkv.hpp"
+#include "support/support.hpp"
+#include "text/byte_vocabulary.hpp"
+
+using namespace rwkv;
+using rwkv_test::check_error;
+using rwkv_test::fixture;
+using rwkv_test::program;
+using rwkv_test::read_file;
+using rwkv_test::Result;
+using rwkv_test::shell;
+using rwkv_test::TemporaryFile;
+using rwkv_test::write_file;
+
+namespace {
+
+const std::string model_path = fixture("../../examples/models/fairy-tales-v7.safetensors");
+const std::string chat = "chat -m " + model_path + " --temperature 0 -n 12 ";
+
+/// Runs a chat whose input is these lines.
+Result run(const std::string& lines, const std::string& arguments = "") {
+  const TemporaryFile input(".txt");
+  write_file(input.path(), lines);
+  return shell(std::string(RWKV_PROGRAM) + " " + chat + arguments + " <" + input.path());
+}
+
+/// What the model answers to each of these turns, after the library alone.
+std::vector<std::string> answers(const std::vector<std::string>& said, const std::string& system = "") {
+  static const Model model = load_model(model_path);
+  static const Tokenizer tokenizer = tokenizer_for(model, model_path);
+  const ChatTemplate& form = chat_template("world");
+  Workspace workspace({1});
+  Generator generator(model, tokenizer, workspace,
+                      {.temperature = 0, .presence_penalty = 0.5, .frequency_penalty = 0.5});
+  if (!system.empty()) generator.read(form.begin(system));
+  std::vector<std::string> result;
+  std::string closing;
+  for (const std::string& text : said) {
+    generator.read(closing + form.prompt(text));
+    const std::string answer = generator.generate({.max_tokens = 12, .stops = form.stops}).text;
+    closing = form.close(answer);
+    std::string shown = answer.substr(std::min(answer.find_first_not_of(" \n"), answer.size()));
+    result.push_back(shown.ends_with('\n') ? shown : shown + "\n");
+  }
+  return result;
+}
+
+/// The program in a terminal of its own.
+class Terminal {
+public:
+  explicit Terminal(const std::string& arguments) : master_(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+    REQUIRE(master_ >= 0);
+    REQUIRE(::grantpt(master_) == 0);
+    REQUIRE(::unlockpt(master_) == 0);
+    const std::string name = ::ptsname(master_), command = "exec " + std::string(RWKV_PROGRAM) + " " + arguments;
+    slave_ = ::open(name.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(::tcgetattr(slave_, &before_) == 0);
+    child_ = ::fork();
+    if (child_ == 0) {
+      ::setsid();
+      const int terminal = ::open(name.c_str(), O_RDWR);  // of the new session
+      for (const int file : {0, 1, 2}) ::dup2(terminal, file);
+      ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      ::_exit(127);
+    }
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+  ~Terminal() {
+    if (child_ > 0) {
+      ::kill(child_, SIGKILL);
+      ::waitpid(child_, nullptr, 0);
+    }
+    ::close(slave_);
+    ::close(master_);
+  }
+
+  void type(const std::string& keys) const { REQUIRE(::write(master_, keys.data(), keys.size()) == std::ssize(keys)); }
+
+  /// What comes up to and including a text.
+  std::string until(const std::string& text) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+    while (seen_.find(text) == std::string::npos) {
+      if (!read_some() || std::chrono::steady_clock::now() > deadline) {
+        FAIL("no " << in_quotes(text) << " in " << in_quotes(seen_));
+      }
+    }
+    const std::size_t end = seen_.find(text) + text.size();
+    const std::string found = seen_.substr(0, end);
+    seen_.erase(0, end);
+    return found;
+  }
+  std::string until_prompt() { return until("> \033[K"); }
+
+  /// Waits for the end; the status as a shell gives it.
+  int status() {
+    int status = 0;
+    ::pid_t ended = 0;
+    for (int i = 0; i < 12'000 && ended == 0; ++i) {
+      ended = ::waitpid(child_, &status, WNOHANG);
+      if (ended == 0) ::usleep(10'000);
+    }
+    if (ended == 0) return -1;
+    child_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+  void signal(int number) const { ::kill(child_, number); }
+
+  /// Whether the terminal is as it was before the program began.
+  [[nodiscard]] bool is_restored() const {
+    termios now{};
+    ::tcgetattr(slave_, &now);
+    return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag && now.c_oflag == before_.c_oflag;
+  }
+
+private:
+  bool read_some() {
+    pollfd wait{master_, POLLIN, 0};
+    if (::poll(&wait, 1, 120'000) <= 0) return false;
+    char bytes[4096];
+    const ::ssize_t n = ::read(master_, bytes, sizeof bytes);
+    if (n <= 0) return false;
+    seen_.append(bytes, static_cast<std::size_t>(n));
+    return true;
+  }
+
+  int master_, slave_ = -1;
+  ::pid_t child_ = -1;
+  termios before_{};
+  std::string seen_;
+};
+
+std::string on_terminal(std::string text) {
+  for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 2)) text.insert(at, "\r");
+  return text;
+}
+
+const std::string control_a = "\x01", control_c = "\x03", control_d = "\x04", control_w = "\x17", up = "\033[A",
+                  left = "\033[D", backspace = "\x7f";
+
+}  // namespace
+
+TEST_SUITE_BEGIN("examples/chat");
+
+TEST_CASE("in a pipe each line is a turn, and nothing but answers is on standard output") {
+  const auto expected = answers({"There was a king", "Who is he?"});
+  const Result result = run("There was a king\n\n  \nWho is he?");
+  CHECK(result.status == 0);
+  CHECK(result.err.empty());
+  CHECK(result.out == expected[0] + expected[1]);
+  CHECK(run("There was a king\r\n/quit\nWho is he?\n").out == expected[0]);
+  CHECK(run("").out.empty());
+  CHECK(run("", "").status == 0);
+  CHECK(run("There was a king\n", "--system 'Be nice.'").out == answers({"There was a king"}, "Be nice.")[0]);
+  CHECK(run("/system Be nice.\nThere was a king\n").out == answers({"There was a king"}, "Be nice.")[0]);
+  CHECK(run("//help\n").out == answers({"/help"})[0]);
+}
+
+TEST_CASE("without a model the one in the program goes on with what is said") {
+  const Result story = shell("echo 'Once upon a time' | " + std::string(RWKV_PROGRAM) + " chat --seed 1 -n 5");
+  CHECK(story.status == 0);
+  CHECK(story.out.size() > 5);
+}
+
+TEST_CASE("undo, redo and retry") {
+  const auto one = answers({"one"}), two = answers({"two"}), both = answers({"one", "two"});
+  CHECK(run("one\n/undo\ntwo\n").out == one[0] + two[0]);
+  CHECK(run("one\n/undo\n/redo\ntwo\n").out == one[0] + both[1]);
+  CHECK(run("one\n/retry\ntwo\n").out == one[0] + one[0] + both[1]);
+  CHECK(run("one\ntwo\n/undo\n/undo\n/undo\ntwo\n").out == both[0] + both[1] + two[0]);
+  CHECK(run("/undo\n").err == "There is nothing to take back.\n");
+  CHECK(run("/redo\n").err == "There is nothing to bring back.\n");
+  CHECK(run("/retry\n").err == "There is nothing to try again.\n");
+  // Another seed of the random choices gives another answer, and taking it back forgets it.
+  const Result again = run("one\n/params temperature=3 top_p=1\n/retry\n/undo\ntwo\n");
+  CHECK(again.out.starts_with(one[0]));
+  CHECK_FALSE(again.out.starts_with(one[0] + one[0]));
+}
+
+TEST_CASE("branches are chats that begin alike") {
+  const auto both = answers({"one", "two"}), other = answers({"one", "three"}),
+             long_one = answers({"one", "two", "four"});
+  const Result result =
+      run("one\n/branch b\nthree\n/branch main\ntwo\n/branch\n/branch b\n/retry\n/branch main\nfour\n");
+  CHECK(result.out == both[0] + other[1] + both[1] + other[1] + long_one[2]);
+  CHECK(result.err.find("New branch b.\n") != std::string::npos);
+  CHECK(result.err.find("* main\n  b\n") != std::string::npos);
+}
+
+TEST_CASE("a chat is saved, and goes on in another program on other threads") {
+  const TemporaryFile file(".chat");
+  const auto all = answers({"one", "two", "three"});
+  CHECK(run("one\ntwo\n/branch x\n/save " + file.path() + "\n").status == 0);
+  CHECK(run("three\n", "--load " + file.path() + " --threads 3").out == all[2]);
+  CHECK(run("/load " + file.path() + "\n/undo\n/undo\none\n/branch main\nthree\n").out == all[0] + all[2]);
+  const Result other = run("/load " + file.path() + "\none\n", "--template text");
+  CHECK(other.err.find("is a chat in another template: expected text, found 'world'") != std::string::npos);
+  CHECK(other.status == 0);
+}
+
+TEST_CASE("a mistake in a command is told, and the chat goes on") {
+  const auto one = answers({"one"});
+  for (const auto& [command, phrase] : {std::pair{"/fly", "There is no command /fly"},
+                                        {"/load /nonexistent", "/nonexistent: cannot open"},
+                                        {"/save /nonexistent/x", "/nonexistent/x: cannot create"},
+                                        {"/save", "/save FILE: a name is missing"},
+                                        {"/params temperature=x", "expected name=number"},
+                                        {"/params speed=1", "there is no 'speed'"},
+                                        {"/params temperature=-1", "option temperature"}}) {
+    CAPTURE(command);
+    const Result result = run(std::string(command) + "\none\n");
+    CHECK(result.err.find(phrase) != std::string::npos);
+    CHECK(result.out == one[0]);
+    CHECK(result.status == 0);
+  }
+  CHECK(run("/help\n").err.find("/undo") != std::string::npos);
+  CHECK(run("one\n/stats\n").err.find("1 turn,") != std::string::npos);
+}
+
+TEST_CASE("mistakes on the command line end the program") {
+  const TemporaryFile bad(".json");
+  write_file(bad.path(), "{\"usr\": \"{text}\"}");
+  constexpr int wrong_usage = 2, error = 1;
+  check_error(chat + "--template wold </dev/null", wrong_usage, "expected world, g1, think");
+  check_error(chat + "--template " + bad.path() + " </dev/null", error, "key 'usr': is unknown");
+  check_error(chat + "--load " + model_path + " </dev/null", error, "is not a session");
+  check_error(chat + "--state /nonexistent </dev/null", error, "/nonexistent: cannot open");
+  check_error(chat + "--top-p nan </dev/null", wrong_usage, "top_p");
+}
+
+TEST_CASE("a template of one's own") {
+  const TemporaryFile file(".json");
+  write_file(file.path(), R"({"user": "{text}", "name": "mine"})");
+  const Result mine = run("Once upon a time\n", "--template " + file.path());
+  CHECK(mine.out == run("Once upon a time\n", "--template text").out);
+  CHECK(mine.out.size() > 5);
+}
+
+TEST_CASE("the template that a GGUF file names is used, and one of other models is told") {
+  Config config{Generation::v7, 2, 64, 64, 128, 2, 32, 257};
+  config.low_rank = {.decay = 8, .rate = 8, .value = 8, .gate = 16};
+  Checkpoint model = synthetic(config, DType::f32, 1);
+  model.metadata()[std::string(vocabulary_key)] = rwkv_test::byte_vocabulary();
+  const auto say = [&](const std::string& jinja, const std::string& arguments) {
+    const TemporaryFile file(".gguf");
+    model.metadata()[std::string(chat_template_key)] = jinja;
+    write_gguf(model, file.path());
+    return shell("echo one | " + std::string(RWKV_PROGRAM) + " chat --temperature 0 -n 8 -m " + file.path() +
+                 arguments);
+  };
+  const std::string thinking = "User: {{ text }} Assistant: <think";
+  CHECK(say("rwkv-world", "").out == say("", " --template world").out);
+  CHECK(say("rwkv-world", "").err.empty());
+  CHECK(say(thinking, " --show-thinking").out == say("", " --template think --show-thinking").out);
+  CHECK(say(thinking, " --show-thinking").out != say("rwkv-world", "").out);
+  const Result other = say("<|im_start|>", "");
+  CHECK(other.err.find("chat template: is none of RWKV") != std::string::npos);
+  CHECK(other.err.find("Using world.\n") != std::string::npos);
+  CHECK(other.out == say("rwkv-world", "").out);
+}
+
+TEST_CASE("a closed pipe ends the chat as it ends other programs") {
+  const TemporaryFile status(".status");
+  CHECK(
+      shell("( yes one | " + std::string(RWKV_PROGRAM) + " " + chat + "; echo $? >" + status.path() + " ) | head -c 1")
+          .status == 0);
+  CHECK(read_file(status.path()) == "141\n");
+}
+
+TEST_CASE("an interrupt while waiting for a pipe ends the program with 130") {
+  const TemporaryFile pipe(".fifo");
+  const Result result =
+      shell("mkfifo " + pipe.path() + "; sleep 20 >" + pipe.path() + " & timeout --preserve-status --signal=INT 5 " +
+            std::string(RWKV_PROGRAM) + " " + chat + "<" + pipe.path());
+  CHECK(result.status == 130);
+  CHECK(result.err.empty());
+}
+
+TEST_CASE("in a terminal lines are edited, and the end of the input ends the chat") {
+  const auto expected = answers({"one", "two", "wonderful"});
+  Terminal terminal(chat);
+  CHECK(terminal.until_prompt().find("/help lists the commands") != std::string::npos);
+  terminal.type("one\r");
+  CHECK(terminal.until_prompt().find("\r\n" + on_terminal(expected[0])) != std::string::npos);
+  // Backspace takes whole characters, Ctrl-W words.
+  terminal.type("t\xc3\xa4" + backspace + "wo words" + control_w + backspace + "\r");
+  CHECK(terminal.until_prompt().find("\r\n" + on_terminal(expected[1])) != std::string::npos);
+  // From the history, edited in the middle and at the beginning: "one", "ondxful", "onderful", "wonderful".
+  terminal.type(up + up + backspace + "dxful" + left + left + left + left + "\033[3~er" + control_a + "w\r");
+  CHECK(terminal.until("\r\n").find("wonderful") != std::string::npos);
+  CHECK(terminal.until_prompt().find(on_terminal(expected[2])) != std::string::npos);
+  terminal.type("not said" + control_c);
+  terminal.until("^C");
+  terminal.until_prompt();
+  terminal.type(control_d);
+  CHECK(terminal.status() == 0);
+  CHECK(terminal.is_restored());
+}
+
+TEST_CASE("Ctrl-C stops an answer and keeps the chat, and at the prompt ends it with 130") {
+  Terminal terminal("chat -m " + model_path + " --threads 1 -n 100000000 --template text --seed 1 --ban 0");
+  terminal.until_prompt();
+  terminal.type("Once upon a time\r");
+  terminal.until("\r\n");
+  terminal.until(" ");  // the answer comes
+  terminal.type(control_c);
+  terminal.until("(stopped)");
+  terminal.until_prompt();
+  terminal.type("/stats\r");
+  CHECK(terminal.until_prompt().find("1 turn,") != std::string::npos);
+  terminal.type(control_c);
+  CHECK(terminal.status() == 130);
+  CHECK(terminal.is_restored());
+}
+
+TEST_CASE("a signal that ends the program leaves the terminal as it was") {
+  Terminal terminal(chat);
+  terminal.until_prompt();
+  terminal.signal(SIGTERM);
+  CHECK(terminal.status() == 128 + SIGTERM);
+  CHECK(terminal.is_restored());
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+// GGUF files: the container, the vocabulary, and the way back to official tensors.
+#include "fuzz.hpp"
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return rwkv_fuzz::only_errors([&] { rwkv_fuzz::touch(rwkv_fuzz::open(data, size)); });
+}
