@@ -20,9 +20,7 @@ namespace {
 const Tokenizer bytes{ByteTokenizer()};
 
 Model noise(std::uint64_t seed = 7) {
-  Config config = rwkv_test::small_model(Generation::v7);
-  config.n_vocab = 256;
-  return Model(synthetic(config, DType::f32, seed));
+  return Model(synthetic(rwkv_test::small_byte_model(Generation::v7), DType::f32, seed));
 }
 
 /// A chat with branches, in a workspace of its own.

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "command.hpp"
+#include "rwkv/grammar/grammar.hpp"
 #include "rwkv/text/constraint.hpp"
-#include "rwkv/text/grammar.hpp"
 
 namespace cli {
 

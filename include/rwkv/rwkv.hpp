@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Everything that runs models. Apart, because they take long to compile and few programs need them, are
 // arch/init.hpp and arch/synthetic.hpp, which make new models, quant/quantise.hpp, which makes blocks of weights,
-// state_exchange.hpp, which speaks with other engines, eval.hpp and embed.hpp, which measure, convert.hpp, calibrate.hpp
-// and what goes with them, which make files, and core/eigen.hpp, which shows weights and activations to Eigen.
+// state_exchange.hpp, which speaks with other engines, eval.hpp and embed.hpp, which measure, convert.hpp,
+// calibrate.hpp and what goes with them, which make files, and core/eigen.hpp, which shows weights and activations to
+// Eigen.
 #pragma once
 
 #include "rwkv/arch/sparse.hpp"
 #include "rwkv/core/error.hpp"
+#include "rwkv/grammar/grammar.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/session.hpp"
@@ -16,7 +18,6 @@
 #include "rwkv/text/chat_template.hpp"
 #include "rwkv/text/constraint.hpp"
 #include "rwkv/text/generator.hpp"
-#include "rwkv/text/grammar.hpp"
 #include "rwkv/text/sampler.hpp"
 #include "rwkv/text/tokenizer.hpp"
 #include "rwkv/version.hpp"

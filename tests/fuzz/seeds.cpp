@@ -15,6 +15,7 @@
 #include "rwkv/io/write.hpp"
 #include "rwkv/io/zip.hpp"
 #include "rwkv/model.hpp"
+#include "rwkv/session_file.hpp"
 #include "rwkv/state_file.hpp"
 #include "support/small_models.hpp"
 #include "text/bpe_file.hpp"
@@ -124,6 +125,19 @@ void add_states(const Seeds& seeds) {
   write_checkpoint(planned(tuned), FileFormat::safetensors, seeds.path("state", "tuned.safetensors"));
 }
 
+void add_sessions(const Seeds& seeds) {
+  Workspace workspace({1});
+  const Model model(synthetic(rwkv_test::small_byte_model(Generation::v7), DType::f32, 1));
+  Session session(model, Tokenizer(ByteTokenizer()), workspace, {.interval = 8});
+  session.notes()["title"] = "a note";
+  session.read("Once upon a time");
+  session.rewind(9);
+  session.read("another branch");
+  for (const StateForm form : {StateForm::f32, StateForm::f16, StateForm::q8}) {
+    save_session(session, seeds.path("session", "form-" + std::to_string(static_cast<int>(form))), {.form = form});
+  }
+}
+
 void add_adapters(const Seeds& seeds) {
   Checkpoint adapter, peft;
   const TensorView a = make_tensor({2, 16}, std::vector<float>(32, 1)),
@@ -148,6 +162,17 @@ void add_texts(const Seeds& seeds, const std::string& fixtures) {
   seeds.add("world_tokenizer", "words", bytes + "257 'ab' 2\n258 \"it's\" 4\n300 '\\u00e9\\n' 3\n301 b'\\xe9\\'' 2\n");
   seeds.add("tokenizer_json", "small", rwkv_test::small_bpe().dump());
   seeds.add("tokenizer_json", "indented", rwkv_test::small_bpe().dump(1));
+  seeds.add("grammar", "gbnf", "root ::= (\"a\" | [b-y^\\x7a]){2,3} other? # end\nother ::= \"\\u00e9\" root*\n");
+  seeds.add("grammar", "object",
+            R"({"type": "object", "properties": {"a": {"enum": [1, "x", null]}, "b": {"$ref": "#"}},
+ "required": ["a"], "additionalProperties": {"type": "array", "items": {"type": "boolean"}, "maxItems": 3}})");
+  seeds.add("grammar", "values", R"({"anyOf": [{"type": "integer", "minimum": -3, "exclusiveMaximum": 17},
+ {"type": "number", "minimum": 0.25}, {"type": "string", "pattern": "^[a-z]+(-\\d{2})?$"},
+ {"type": "string", "minLength": 1, "maxLength": 9}, {"const": {"x": [1]}}]})");
+  seeds.add("chat_template", "own",
+            R"({"name": "pirate", "system": "Captain: {text}\n\n", "user": "Mate: {text}\n\nPirate: <think",
+ "opening": " <think", "closing": "\n\n", "stops": ["\n\n"], "cleaning": "single_lines"})");
+  seeds.add("chat_template", "jinja", "{% for m in messages %}{{ 'User: ' + m }}{{ 'Assistant: <think' }}{% endfor %}");
 }
 
 }  // namespace
@@ -163,6 +188,7 @@ int main(int argc, char** argv) {
     add_samples(seeds, RWKV_TEST_FIXTURES);
     add_models(seeds);
     add_states(seeds);
+    add_sessions(seeds);
     add_adapters(seeds);
     add_texts(seeds, RWKV_TEST_FIXTURES);
   } catch (const std::exception& error) {

@@ -38,4 +38,11 @@ inline const rwkv::Config& small_model(rwkv::Generation generation) {
   return *found;
 }
 
+/// The same for texts of bytes.
+inline rwkv::Config small_byte_model(rwkv::Generation generation) {
+  rwkv::Config config = small_model(generation);
+  config.n_vocab = 256;
+  return config;
+}
+
 }  // namespace rwkv_test

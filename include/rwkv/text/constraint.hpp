@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "rwkv/core/linkage.hpp"
-#include "rwkv/text/byte_automaton.hpp"
+#include "rwkv/grammar/byte_automaton.hpp"
+#include "rwkv/grammar/grammar.hpp"
 #include "rwkv/text/byte_trie.hpp"
-#include "rwkv/text/grammar.hpp"
 #include "rwkv/text/tokenizer.hpp"
 #include "rwkv/version.hpp"
 

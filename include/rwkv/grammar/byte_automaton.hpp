@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "rwkv/core/linkage.hpp"
-#include "rwkv/text/rule_network.hpp"
+#include "rwkv/grammar/rule_network.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

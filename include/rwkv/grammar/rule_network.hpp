@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
-#include "rwkv/text/code_points.hpp"
+#include "rwkv/grammar/code_points.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/code_points.hpp"
+#include "rwkv/grammar/code_points.hpp"
 
 #include <set>
 #include <string>
@@ -30,7 +30,7 @@ bool fits(const std::vector<ByteRange>& sequence, const std::string& bytes) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/code_points");
+TEST_SUITE_BEGIN("grammar/code_points");
 
 TEST_CASE("ranges that touch or overlap become one") {
   CodePoints set{{10, 20}, {30, 40}, {50, 50}};

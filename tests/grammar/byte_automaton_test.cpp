@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/byte_automaton.hpp"
+#include "rwkv/grammar/byte_automaton.hpp"
 
 #include <memory>
 
-#include "rwkv/text/gbnf.hpp"
+#include "rwkv/grammar/gbnf.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -25,7 +25,7 @@ number ::= "-"? ("0" | [1-9][0-9]*) ("." [0-9]+)? ([eE][+-]?[0-9]+)?)";
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/byte_automaton");
+TEST_SUITE_BEGIN("grammar/byte_automaton");
 
 TEST_CASE("a text that repeats itself comes back to the same state") {
   ByteAutomaton machine = automaton(json);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/json_schema.hpp"
+#include "rwkv/grammar/json_schema.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "rwkv/text/byte_automaton.hpp"
-#include "rwkv/text/grammar.hpp"
+#include "rwkv/grammar/byte_automaton.hpp"
+#include "rwkv/grammar/grammar.hpp"
 #include "support/python.hpp"
 #include "support/support.hpp"
 
@@ -101,7 +101,7 @@ const std::vector<std::string> schemas{
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/json_schema");
+TEST_SUITE_BEGIN("grammar/json_schema");
 
 TEST_CASE("objects: the order of the schema, what is required, other names") {
   check(R"({"properties": {"a": {"type": "integer"}, "b": {"type": "null"}, "c": {"const": 1}}, "required": ["b"]})",

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/gbnf.hpp"
+#include "rwkv/grammar/gbnf.hpp"
 
 #include <regex.h>
 
 #include <memory>
 
-#include "rwkv/text/byte_automaton.hpp"
+#include "rwkv/grammar/byte_automaton.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -42,7 +42,7 @@ void check_refused(const std::string& grammar, const std::string& phrase) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/gbnf");
+TEST_SUITE_BEGIN("grammar/gbnf");
 
 TEST_CASE("literals and their escapes") {
   check(R"(root ::= "a\n\r\t\\\"\[\]\x41\u00e4\U0001F600")", {"a\n\r\t\\\"[]A\xc3\xa4\xf0\x9f\x98\x80"}, {"", "a"});

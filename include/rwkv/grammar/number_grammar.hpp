@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
-#include "rwkv/text/grammar_builder.hpp"
+#include "rwkv/grammar/grammar_builder.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

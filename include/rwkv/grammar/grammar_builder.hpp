@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "rwkv/core/error.hpp"
-#include "rwkv/text/code_points.hpp"
-#include "rwkv/text/rule_network.hpp"
+#include "rwkv/grammar/code_points.hpp"
+#include "rwkv/grammar/rule_network.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

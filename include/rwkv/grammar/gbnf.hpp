@@ -14,8 +14,8 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/utf8.hpp"
-#include "rwkv/text/code_points.hpp"
-#include "rwkv/text/grammar_builder.hpp"
+#include "rwkv/grammar/code_points.hpp"
+#include "rwkv/grammar/grammar_builder.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

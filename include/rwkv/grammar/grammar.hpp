@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "rwkv/core/linkage.hpp"
-#include "rwkv/text/rule_network.hpp"
+#include "rwkv/grammar/rule_network.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -44,9 +44,9 @@ RWKV_NAMESPACE_END
 #if RWKV_DEFINITIONS
 #include <utility>
 
-#include "rwkv/text/byte_automaton.hpp"
-#include "rwkv/text/gbnf.hpp"
-#include "rwkv/text/json_schema.hpp"
+#include "rwkv/grammar/byte_automaton.hpp"
+#include "rwkv/grammar/gbnf.hpp"
+#include "rwkv/grammar/json_schema.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

@@ -13,7 +13,7 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/json_value.hpp"
-#include "rwkv/text/number_grammar.hpp"
+#include "rwkv/grammar/number_grammar.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

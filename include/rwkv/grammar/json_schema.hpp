@@ -14,11 +14,11 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/json_value.hpp"
-#include "rwkv/text/grammar_builder.hpp"
-#include "rwkv/text/json_grammar.hpp"
-#include "rwkv/text/json_schema_merge.hpp"
-#include "rwkv/text/number_grammar.hpp"
-#include "rwkv/text/pattern_grammar.hpp"
+#include "rwkv/grammar/grammar_builder.hpp"
+#include "rwkv/grammar/json_grammar.hpp"
+#include "rwkv/grammar/json_schema_merge.hpp"
+#include "rwkv/grammar/number_grammar.hpp"
+#include "rwkv/grammar/pattern_grammar.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
