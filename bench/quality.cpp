@@ -9,6 +9,7 @@
 #include "rwkv/calibrate.hpp"
 #include "rwkv/choose_types.hpp"
 #include "rwkv/convert.hpp"
+#include "rwkv/input_moments.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/quant/cast.hpp"
 #include "rwkv/report_quality.hpp"
@@ -66,28 +67,27 @@ private:
 void run(const std::string& path, const char* calibration, const char* text, const std::string& tokenizer_path) {
   const rwkv::Checkpoint source = rwkv::open_checkpoint(path);
   const rwkv::Tokenizer tokenizer = rwkv::tokenizer_for(rwkv::Model(source), path, tokenizer_path);
-  const auto known = read_tokens(tokenizer, calibration, 8192);
+  const auto known = read_tokens(tokenizer, calibration, 16384);
   const std::span<const rwkv::Token> some(known.data(), std::min<std::size_t>(known.size(), 512));
   rwkv::Workspace workspace;
   const rwkv::Importance importance = rwkv::measure_importance(source, known, workspace);
+  rwkv::InputMoments moments(source, known, workspace);
   Table table(source, read_tokens(tokenizer, text, 16384));
   for (const DType dtype : {DType::q8_0, DType::q6_k, DType::q5_k, DType::q4_k, DType::q4_0}) {
     table.row(std::string(rwkv::name(dtype)), {.dtype = dtype});
   }
+  table.row("q4_k --calibrate", {.dtype = DType::q4_k, .importance = &importance, .moments = &moments});
   const rwkv::TensorTypes smallest = rwkv::choose_types(source, 4.5, block_types, importance, some, workspace);
-  table.row("all matrices q4_0 of ggml", source.transformed([&](rwkv::Checkpoint::Entry entry) {
+  table.row("all matrices q4_0, as ggml rounds", source.transformed([&](rwkv::Checkpoint::Entry entry) {
     if (smallest.contains(entry.name)) {
       entry.tensor = rwkv::quantised(entry.tensor, DType::q4_0, {.rule = rwkv::ScaleRule::plain});
     }
     return entry;
   }));
-  table.row("budget 4.5", {.types = smallest, .importance = &importance});
-  for (const double bits : {5.0, 5.5}) {
-    const auto types = rwkv::choose_types(source, bits, block_types, importance, some, workspace);
-    char name[32];
-    std::snprintf(name, sizeof(name), "budget %.1f", bits);
-    table.row(name, {.types = types, .importance = &importance});
-  }
+  table.row("--budget 4.5 --no-feedback", {.types = smallest, .importance = &importance});
+  table.row("--budget 4.5", {.types = smallest, .importance = &importance, .moments = &moments});
+  const rwkv::TensorTypes larger = rwkv::choose_types(source, 5.5, block_types, importance, some, workspace);
+  table.row("--budget 5.5", {.types = larger, .importance = &importance, .moments = &moments});
 }
 
 }  // namespace

@@ -129,7 +129,7 @@ private:
 };
 
 rwkv::Checkpoint BenchCommand::make_checkpoint() const {
-  if (synthetic.empty()) return open_checkpoint(model.model, model.verify);
+  if (synthetic.empty()) return open_checkpoint(model.model, model);
   std::string known;
   for (const rwkv::PublishedShape& shape : rwkv::published_shapes) {
     if (shape.name == synthetic) return rwkv::synthetic(shape.config, *rwkv::dtype_from_name(dtype), 1);

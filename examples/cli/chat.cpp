@@ -11,7 +11,9 @@
 
 #include "command.hpp"
 #include "conversation.hpp"
+#include "grammar_options.hpp"
 #include "line_reader.hpp"
+#include "progress.hpp"
 #include "rwkv/io/vocabulary.hpp"
 
 namespace cli {
@@ -38,6 +40,7 @@ struct ChatCommand {
   rwkv::Index memory_mb = 256;
   std::vector<std::string> stops;
   bool shows_thoughts = false;
+  GrammarOptions grammar;
   rwkv::SamplerOptions sampling{
       .top_p = 0.3, .presence_penalty = 0.5, .frequency_penalty = 0.5};  // of API_DEMO_CHAT.py
   std::optional<std::uint64_t> seed;
@@ -75,19 +78,31 @@ public:
 
   Chat(Conversation conversation, const ChatCommand& command, std::uint64_t seed, Load load)
       : chat_(std::move(conversation)),
-        options_{.max_tokens = command.n_tokens, .stops = command.stops},
+        options_{.max_tokens = command.n_tokens, .stops = command.stops, .close = command.grammar.close},
         sampling_(command.sampling),
         seed_(seed),
         load_(std::move(load)),
-        shows_thoughts_(command.shows_thoughts || ::isatty(STDOUT_FILENO) != 0) {}
+        grammar_(command.grammar.load()),
+        shows_thoughts_(command.shows_thoughts || ::isatty(STDOUT_FILENO) != 0),
+        is_quiet_(command.model.quiet) {
+    if (grammar_) options_.constraint = &constraint_.emplace(*grammar_, chat_.session().tokenizer());
+    chat_.set_on_read([this](rwkv::Index n_done, rwkv::Index n_total) { return show_read(n_done, n_total); });
+  }
+  Chat(const Chat&) = delete;
+  Chat& operator=(const Chat&) = delete;
 
-  void run();
+  /// False if Ctrl-C came first.
+  bool begin(const std::string& system);
   void load(const std::string& path);
+  /// To the end of the input. False if something went wrong that nobody was there to see.
+  bool run();
 
 private:
   /// Returns false at the end.
   bool handle(const std::string& line);
+  bool interruptibly(rwkv::FunctionRef<bool()> work);
   void answer(rwkv::FunctionRef<bool(Conversation::OnText)> work);
+  bool show_read(rwkv::Index n_done, rwkv::Index n_total);
   void show(const rwkv::AnswerStream::Piece& piece);
   void end_answer();
   void branch(const std::string& name);
@@ -103,31 +118,37 @@ private:
   rwkv::SamplerOptions sampling_;
   std::uint64_t seed_;
   Load load_;
-  bool shows_thoughts_;
+  std::optional<rwkv::Grammar> grammar_;        // of answers
+  std::optional<rwkv::Constraint> constraint_;  // the same
+  bool shows_thoughts_, is_quiet_;
   const bool has_colours_ = ::isatty(STDOUT_FILENO) != 0;
   LineReader reader_;
-  bool is_thought_ = false;   // what was shown last
-  std::string last_shown_{};  // its last character
-  double seconds_ = 0;        // of the last answer
+  bool is_thought_ = false;                     // what was shown last
+  std::string last_shown_{};                    // its last character
+  double seconds_ = 0;                          // of the last answer
+  const InterruptFlag* interrupted_ = nullptr;  // of what runs
+  bool is_stopped_ = false;                     // what ran last, by Ctrl-C
+  std::optional<Progress> reading_;
+  bool has_failed_ = false;  // a command
 };
 
-void Chat::run() {
+bool Chat::run() {
   const bool is_terminal = reader_.is_terminal();
   if (is_terminal) tell("Template " + chat_.form().name + ". /help lists the commands.\n");
   std::string line;
   while (true) {
     switch (reader_.read(is_terminal ? "> " : "", line)) {
-      case LineReader::Result::end: return;
+      case LineReader::Result::end: return is_terminal || !has_failed_;
       case LineReader::Result::interrupted: throw Interrupted{SIGINT};
       case LineReader::Result::line: break;
     }
     try {
-      if (!handle(line)) return;
-    } catch (const rwkv::IoError& error) {
-      if (error.details().path == "standard output") throw;
-      tell("rwkv: " + rwkv::printable(error.what()) + "\n");
+      if (!handle(line)) return is_terminal || !has_failed_;
     } catch (const rwkv::Error& error) {
+      const auto* const io = dynamic_cast<const rwkv::IoError*>(&error);
+      if (io != nullptr && io->details().path == "standard output") throw;
       tell("rwkv: " + rwkv::printable(error.what()) + "\n");
+      has_failed_ = true;
     }
   }
 }
@@ -169,29 +190,45 @@ bool Chat::handle(const std::string& line) {
   } else if (command == "stats") {
     stats();
   } else {
-    tell("There is no command /" + rwkv::printable(command) + "; /help lists them.\n");
+    throw rwkv::ArgumentError({.item = "/" + command, .problem = "is no command", .hint = "/help lists them."});
   }
   return true;
 }
 
-/// Runs what generates, while Ctrl-C stops it.
+/// Runs what reads and generates, while Ctrl-C stops it and other signals end the program.
+bool Chat::interruptibly(rwkv::FunctionRef<bool()> work) {
+  const InterruptFlag interrupted;
+  interrupted_ = &interrupted;
+  const bool is_done = work();
+  reading_.reset();
+  is_stopped_ = interrupted.is_set();
+  if (interrupted.signal() != SIGINT) interrupted.check();
+  return is_done;
+}
+
+bool Chat::show_read(rwkv::Index n_done, rwkv::Index n_total) {
+  if (!reading_) reading_.emplace("reading", n_total, Progress::tokens, is_quiet_);
+  reading_->set(n_done);
+  if (n_done == n_total) reading_.reset();
+  return !interrupted_->is_set();
+}
+
 void Chat::answer(rwkv::FunctionRef<bool(Conversation::OnText)> work) {
   const auto started = std::chrono::steady_clock::now();
-  const InterruptFlag interrupted;
   is_thought_ = false;
   last_shown_.clear();
-  const bool is_answered = work([&](const rwkv::AnswerStream::Piece& piece) {
-    show(piece);
-    return !interrupted.is_set();
+  if (constraint_) constraint_->reset();
+  const bool is_answered = interruptibly([&] {
+    return work([&](const rwkv::AnswerStream::Piece& piece) {
+      show(piece);
+      return !interrupted_->is_set();
+    });
   });
   end_answer();
-  if (interrupted.signal() != SIGINT) interrupted.check();  // the others end the program
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  if (!is_answered) {
-    tell("Stopped before the answer; nothing was said.\n");
-  } else if (interrupted.is_set() && reader_.is_terminal()) {
-    tell("(stopped)\n");
-  }
+  if (!is_answered) return tell("Stopped before the answer; nothing was said.\n");
+  if (is_stopped_ && reader_.is_terminal()) return tell("(stopped)\n");
+  if (grammar_) check_whole(*grammar_, chat_.last());
 }
 
 void Chat::show(const rwkv::AnswerStream::Piece& piece) {
@@ -224,8 +261,11 @@ void Chat::branch(const std::string& name) {
 
 void Chat::system(const std::string& text) {
   if (text.empty()) return tell(chat_.system().empty() ? "There is no system text.\n" : chat_.system() + "\n");
-  chat_.begin(text);
-  tell("A new chat.\n");
+  tell(begin(text) ? "A new chat.\n" : "Stopped; the chat is as it was.\n");
+}
+
+bool Chat::begin(const std::string& system) {
+  return interruptibly([&] { return chat_.begin(system); });
 }
 
 void Chat::params(std::string_view changes) {
@@ -287,7 +327,7 @@ void Chat::load(const std::string& path) {
 
 void ChatCommand::run() const {
   rwkv::Workspace workspace(model.workspace());
-  const rwkv::Checkpoint checkpoint = open_checkpoint(model.model, model.verify);
+  const rwkv::Checkpoint checkpoint = open_checkpoint(model.model, model);
   const auto weights = model.build(model.arranged(checkpoint));
   const auto text = model.tokenizer(weights, tokenizer);
   const std::uint64_t used_seed = seed.value_or(std::random_device()());
@@ -295,12 +335,17 @@ void ChatCommand::run() const {
   rwkv::Session session(weights, text, workspace, options, sampling, used_seed);
   if (!state.empty()) session.begin_from(rwkv::load_state(weights, state, {.verify_checksums = model.verify}));
   Conversation conversation(std::move(session), form(checkpoint));
-  conversation.begin(system);
+  if (!conversation.form().opening.empty() && grammar.load()) {
+    throw rwkv::ArgumentError({.item = "--template " + conversation.form().name,
+                               .problem = "a grammar is for answers, and these begin with thoughts",
+                               .hint = "Use --template g1."});
+  }
   Chat chat(std::move(conversation), *this, used_seed, [&, this](const std::string& path) {
     return rwkv::load_session(weights, text, workspace, path, options, sampling, used_seed);
   });
+  if (!chat.begin(system)) throw Interrupted{SIGINT};
   if (!session_path.empty()) chat.load(session_path);
-  chat.run();
+  if (!chat.run()) throw rwkv::IoError({.path = "standard input", .problem = "has lines that failed, as told above"});
 }
 
 }  // namespace
@@ -309,8 +354,8 @@ void add_chat(CLI::App& program) {
   auto command = std::make_shared<ChatCommand>();
   CLI::App& app = *program.add_subcommand(
       "chat",
-      "Talk with the model: each line is a turn. Exit status 0 after /quit or the end of the input, 130 after "
-      "Ctrl-C at the prompt");
+      "Talk with the model: each line is a turn. Exit status 0 after /quit or the end of the input (1 if it was no "
+      "terminal and a line failed), 130 after Ctrl-C at the prompt");
   add_model_options(app, command->model);
   app.add_option("--tokenizer", command->tokenizer,
                  "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
@@ -334,6 +379,7 @@ void add_chat(CLI::App& program) {
       ->capture_default_str();
   app.add_flag("--show-thinking", command->shows_thoughts,
                "Print what a model thinks, too, where it is not a terminal");
+  add_grammar_options(app, command->grammar);
   add_sampling_options(app, command->sampling, command->seed);
   app.callback([command] { command->run(); });
 }

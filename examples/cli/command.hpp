@@ -61,18 +61,23 @@ struct DemoModel {
 /// It, unless the program was built without one.
 [[nodiscard]] std::optional<DemoModel> demo_model();
 
+/// How files are read.
+struct ReadOptions {
+  bool verify = true;
+  bool quiet = false;  ///< no progress is shown
+};
+
 /// The checkpoint of that name, or if it is empty, that of the demo model. Throws ArgumentError if there is none.
-[[nodiscard]] rwkv::Checkpoint open_checkpoint(const std::string& path, bool verify);
+[[nodiscard]] rwkv::Checkpoint open_checkpoint(const std::string& path, const ReadOptions& options);
 
 /// Which model, and what computes it.
-struct ModelOptions {
+struct ModelOptions : ReadOptions {
   std::string model;  ///< empty: the demo model
   std::string isa;
   bool exact = false;
   bool sparse = false;
   bool interleave = false;
   int n_threads = 0;
-  bool verify = true;
   std::optional<double> group_norm_eps;
 
   /// The tokenizer in the file of that name, or else the model's.
@@ -98,7 +103,7 @@ struct ModelOptions {
   }
   template <class Scalar = float>
   [[nodiscard]] rwkv::BasicModel<Scalar> load() const {
-    return build<Scalar>(arranged(open_checkpoint(model, verify)));
+    return build<Scalar>(arranged(open_checkpoint(model, *this)));
   }
 
   [[nodiscard]] rwkv::WorkspaceOptions workspace() const {
@@ -121,9 +126,10 @@ inline const CLI::Validator count(
 inline const CLI::Validator file_name(
     [](const std::string& path) { return path.empty() ? std::string("must not be empty") : std::string(); }, "FILE");
 
-inline void add_no_verify(CLI::App& command, bool& verify) {
+inline void add_read_options(CLI::App& command, ReadOptions& options) {
   command.add_flag_callback(
-      "--no-verify", [&verify] { verify = false; }, "Do not compare the checksums of a .pth: starts sooner");
+      "--no-verify", [&options] { options.verify = false; }, "Do not compare the checksums of a .pth: starts sooner");
+  command.add_flag("--quiet", options.quiet, "Show no progress");
 }
 
 inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) {
@@ -145,7 +151,7 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       "needs: more memory, less time");
   command.add_flag("--interleave", options.interleave,
                    "Copy matrices of q8_0, q4_0 and iq4_nl as AVX-512 VNNI multiplies them faster: more memory");
-  add_no_verify(command, options.verify);
+  add_read_options(command, options);
   command
       .add_option("--group-norm-eps", options.group_norm_eps,
                   "Of RWKV-5 to 7; default 64e-5. RWKV-5 in rwkv.cpp, and 5.0 of the summer of 2023, have 1e-5")

@@ -44,11 +44,19 @@ std::vector<Conversation::Turn> to_turns(const json& from, const rwkv::Session& 
 
 }  // namespace
 
-void Conversation::begin(std::string system) {
-  thread_ = {std::move(system), {}};
+bool Conversation::read(const std::vector<rwkv::Token>& tokens) {
+  return session_.read(tokens, [&](rwkv::Index n) { return on_read_(n, std::ssize(tokens)); });
+}
+
+bool Conversation::begin(std::string system) {
+  const rwkv::Place before = session_.place();
   session_.open("");
-  if (!thread_.system.empty()) session_.read(form_.begin(thread_.system));
-  thread_.begin = session_.place();
+  if (!system.empty() && !read(session_.tokenizer().encode(form_.begin(system)))) {
+    session_.go_to(before);
+    return false;
+  }
+  thread_ = {std::move(system), session_.place()};
+  return true;
 }
 
 bool Conversation::say(const std::string& text, const rwkv::GenerateOptions& options, OnText on_text) {
@@ -60,7 +68,7 @@ bool Conversation::say(const std::string& text, const rwkv::GenerateOptions& opt
   if (tokens.empty() && session_.size() == 0) tokens = session_.tokenizer().encode("\n");
   bool is_read = false;
   try {
-    is_read = session_.read(tokens, [&](rwkv::Index) { return on_text({}); });
+    is_read = read(tokens);
     if (is_read) {
       turn.asked = session_.place();
       answer(turn, options, on_text);

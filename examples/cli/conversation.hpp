@@ -2,6 +2,7 @@
 // A chat: turns over a Session, to take back, to try again and to branch.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -18,13 +19,17 @@ public:
     std::string said, answer;
     rwkv::Place before, asked, after;  ///< what was said; said and read; answered
   };
-  /// Where the answer goes, in pieces, and whether it goes on. Called with "" while the prompt is read.
+  /// Where the answer goes, in pieces, and whether it goes on.
   using OnText = rwkv::FunctionRef<bool(const rwkv::AnswerStream::Piece&)>;
+  /// How many tokens of how many that the model must read are read, and whether it goes on.
+  using OnRead = std::function<bool(rwkv::Index n_done, rwkv::Index n_total)>;
 
   Conversation(rwkv::Session session, rwkv::ChatTemplate form) : session_(std::move(session)), form_(std::move(form)) {}
 
-  /// Begins anew, with a system text or "".
-  void begin(std::string system);
+  void set_on_read(OnRead on_read) { on_read_ = std::move(on_read); }
+
+  /// Begins anew, with a system text or "". False if reading it was stopped: the chat is then as it was.
+  bool begin(std::string system);
 
   /// Says something, and gives the answer. False if reading was stopped before there was one: nothing was said then.
   bool say(const std::string& text, const rwkv::GenerateOptions& options, OnText on_text);
@@ -59,11 +64,14 @@ private:
     [[nodiscard]] rwkv::Place end() const { return turns.empty() ? begin : turns.back().after; }
   };
 
+  /// Reads behind the present text.
+  [[nodiscard]] bool read(const std::vector<rwkv::Token>& tokens);
   void answer(Turn& turn, const rwkv::GenerateOptions& options, OnText on_text);
   [[nodiscard]] static std::string to_json(const Conversation& chat);
 
   rwkv::Session session_;
   rwkv::ChatTemplate form_;
+  OnRead on_read_ = [](rwkv::Index, rwkv::Index) { return true; };
   std::string name_ = "main";
   Thread thread_;
   std::map<std::string, Thread> others_;

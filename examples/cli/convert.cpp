@@ -44,8 +44,7 @@ struct ConvertCommand {
   std::optional<double> max_kl;
   int n_threads = 0;
   bool feedback = true;
-  bool quiet = false;
-  bool verify = true;
+  ReadOptions reading;
 
   void run() const;
 
@@ -99,7 +98,7 @@ std::optional<rwkv::DType> ConvertCommand::stored_type() const {
 
 /// The scale is the caller's, or that of the configuration beside the file, which PEFT writes.
 rwkv::Lora ConvertCommand::open_lora() const {
-  const rwkv::Checkpoint file = open_checkpoint(lora, verify);
+  const rwkv::Checkpoint file = open_checkpoint(lora, reading);
   if (lora_alpha) return rwkv::Lora(file, {*lora_alpha});
   const auto config = (std::filesystem::path(lora).parent_path() / "adapter_config.json").string();
   if (std::filesystem::exists(config)) return rwkv::Lora(file, rwkv::read_lora_config(config));
@@ -152,7 +151,7 @@ void ConvertCommand::calibrated(const rwkv::Checkpoint& checkpoint, const Interr
   auto& [workspace, text, importance, moments] = calibration;
   text = tokens(checkpoint, calibrate, most);
   {
-    Progress progress("calibrating", std::ssize(text), Progress::tokens, quiet);
+    Progress progress("calibrating", std::ssize(text), Progress::tokens, reading.quiet);
     importance = rwkv::measure_importance(checkpoint, text, workspace, Counter(interrupted, progress));
   }
   options.importance = &importance;
@@ -170,7 +169,7 @@ void ConvertCommand::calibrated(const rwkv::Checkpoint& checkpoint, const Interr
   }
   const std::span<const rwkv::Token> part(text.data(), std::min(text.size(), most_for_types));
   const auto n_matrices = static_cast<rwkv::Index>(importance.size());
-  Progress progress("choosing types", (n_matrices + 1) * std::ssize(part), Progress::tokens, quiet);
+  Progress progress("choosing types", (n_matrices + 1) * std::ssize(part), Progress::tokens, reading.quiet);
   options.types =
       rwkv::choose_types(checkpoint, *budget, types, importance, part, workspace, Counter(interrupted, progress));
 }
@@ -225,14 +224,14 @@ void ConvertCommand::measure(const rwkv::Checkpoint& checkpoint, const rwkv::Imp
   {
     rwkv::Index n_bytes = 0;
     for (const rwkv::PlannedTensor& tensor : plan.tensors) n_bytes += tensor.n_bytes();
-    Progress progress("converting", n_bytes, Progress::bytes, quiet);
+    Progress progress("converting", n_bytes, Progress::bytes, reading.quiet);
     for (rwkv::PlannedTensor& tensor : plan.tensors) {
       copy.add(tensor.name, tensor.make());
       tensor = rwkv::planned(tensor.name, copy.at(tensor.name));
       Counter(interrupted, progress)(tensor.n_bytes());
     }
   }
-  Progress progress("comparing", std::ssize(text), Progress::tokens, quiet);
+  Progress progress("comparing", std::ssize(text), Progress::tokens, reading.quiet);
   const rwkv::QualityReport found = rwkv::report_quality(checkpoint, copy, text, importance, {.n_threads = n_threads},
                                                          Counter(interrupted, progress));
   if (max_kl && !(found.text.mean_kl <= *max_kl)) {
@@ -261,14 +260,14 @@ void ConvertCommand::run() const {
                               {"--calibrate", calibrate},
                               {"--report", report}});
   const InterruptFlag interrupted;
-  const rwkv::Checkpoint checkpoint = open_checkpoint(in, verify);
+  const rwkv::Checkpoint checkpoint = open_checkpoint(in, reading);
   rwkv::ThreadPool threads(n_threads > 0 ? n_threads : rwkv::n_processors());
   rwkv::ConvertOptions options{.dtype = type};
   std::optional<rwkv::Lora> adapter;
   std::optional<rwkv::Checkpoint> beginning;
   std::optional<Calibration> calibration;
   if (!lora.empty()) options.lora = &adapter.emplace(open_lora());
-  if (!state.empty()) options.state = &beginning.emplace(open_checkpoint(state, verify));
+  if (!state.empty()) options.state = &beginning.emplace(open_checkpoint(state, reading));
   if (!calibrate.empty()) calibrated(checkpoint, interrupted, calibration.emplace(n_threads), options);
   rwkv::PlannedFile plan = rwkv::plan_conversion(checkpoint, options, threads);
   add_vocabulary(plan);
@@ -277,7 +276,7 @@ void ConvertCommand::run() const {
 
   rwkv::Index n_bytes = 0;
   for (const rwkv::PlannedTensor& tensor : plan.tensors) n_bytes += tensor.n_bytes();
-  Progress progress("writing", n_bytes, Progress::bytes, quiet);
+  Progress progress("writing", n_bytes, Progress::bytes, reading.quiet);
   rwkv::write_checkpoint(plan, target, out, Counter(interrupted, progress));
 }
 
@@ -329,8 +328,7 @@ void add_convert(CLI::App& program) {
       ->needs(report)
       ->check(CLI::NonNegativeNumber);
   app.add_option("--threads", command->n_threads, "Threads; default: all processors")->check(CLI::Range(1, 1024));
-  app.add_flag("--quiet", command->quiet, "Show no progress");
-  add_no_verify(app, command->verify);
+  add_read_options(app, command->reading);
   app.callback([command] { command->run(); });
 }
 

@@ -14,7 +14,6 @@ namespace {
 struct EmbedCommand {
   ModelOptions model;
   std::string file = "-", tokenizer, out;
-  bool quiet = false;
 
   void run() const;
 
@@ -72,7 +71,8 @@ void EmbedCommand::run() const {
 
   rwkv::Workspace workspace(model.workspace());
   const InterruptFlag interrupted;
-  Progress progress("embedding", n_tokens, Progress::tokens, quiet);
+  Progress progress("embedding", n_tokens, Progress::tokens,
+                    model.quiet || (out.empty() && isatty(STDOUT_FILENO) != 0));
   constexpr std::size_t n_together = 16;
   std::vector<std::vector<float>> embeddings;
   for (std::size_t first = 0; first < tokens.size(); first += n_together) {
@@ -99,7 +99,6 @@ void add_embed(CLI::App& program) {
       ->envname("RWKV_TOKENIZER");
   app.add_option("--out", command->out, "Write them here as one array (.npy), not as lines of JSON to standard output")
       ->check(file_name);
-  app.add_flag("--quiet", command->quiet, "Show no progress");
   app.callback([command] { command->run(); });
 }
 

@@ -48,7 +48,7 @@ struct EvalCommand {
   std::string tokenizer, against, out, shard;
   std::vector<std::string> files;
   rwkv::Index window = 0, stride = 0, n_together = 8;
-  bool from_start = false, json = false, quiet = false;
+  bool from_start = false, json = false;
 
   void run() const;
   void merge() const { show(merge_eval_files(files)); }
@@ -210,7 +210,7 @@ void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& te
   }
   for (const rwkv::Passage& passage : passages) n_tokens += std::ssize(passage.tokens);
   const InterruptFlag interrupted;
-  Progress progress("evaluating", n_tokens, Progress::tokens, quiet);
+  Progress progress("evaluating", n_tokens, Progress::tokens, model.quiet);
   const auto on_read = [&](rwkv::Index n) {
     progress.add(n);
     return !interrupted.is_set();
@@ -289,7 +289,6 @@ std::pair<CLI::App*, std::shared_ptr<EvalCommand>> add_task(CLI::App& eval, cons
                  "with rwkv eval merge")
       ->check(file_name);
   app.add_flag("--json", command->json, "As one JSON object");
-  app.add_flag("--quiet", command->quiet, "Show no progress");
   app.callback([command] { command->run(); });
   return {&app, command};
 }

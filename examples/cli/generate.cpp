@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 // rwkv generate: continues a text.
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
-#include <iostream>
 #include <random>
 
 #include "command.hpp"
 #include "grammar_options.hpp"
+#include "progress.hpp"
 
 namespace cli {
 namespace {
@@ -34,8 +32,7 @@ struct GenerateCommand {
 
 private:
   [[nodiscard]] std::vector<rwkv::Token> encode_prompt(const rwkv::Tokenizer& from) const;
-  static void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens,
-                   const InterruptFlag& interrupted);
+  void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens, const InterruptFlag& interrupted) const;
 };
 
 /// A prompt without tokens has nothing to continue, so it becomes the beginning of a document.
@@ -47,14 +44,12 @@ std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& f
 }
 
 void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens,
-                           const InterruptFlag& interrupted) {
-  const bool shows_progress = isatty(STDERR_FILENO) != 0 && tokens.size() > 1000;
+                           const InterruptFlag& interrupted) const {
+  Progress progress("reading", std::ssize(tokens), Progress::tokens, model.quiet);
   const bool is_read = generator.read(tokens, [&](rwkv::Index n) {
-    if (shows_progress)
-      std::cerr << "\rreading the prompt: " << n << " of " << tokens.size() << " tokens" << std::flush;
+    progress.set(n);
     return !interrupted.is_set();
   });
-  if (shows_progress) std::cerr << "\r\033[K" << std::flush;
   if (!is_read) interrupted.check();
 }
 
@@ -88,9 +83,9 @@ void GenerateCommand::run() {
 
   const InterruptFlag interrupted;
   const auto tokens = encode_prompt(text);
+  read(generator, tokens, interrupted);
   if (echo) print(rwkv::to_utf8(prompt));
   flush();
-  read(generator, tokens, interrupted);
   const double read_seconds = seconds();
   const rwkv::Generated generated = generator.generate({.max_tokens = n_tokens,
                                                         .stops = stops,

@@ -11,15 +11,15 @@ namespace {
 struct InspectCommand {
   std::string file;
   bool json = false;
-  bool verify = true;
+  ReadOptions reading;
 
   void run() const;
 };
 
 /// What a file is: a model or a State, and if it is broken, what the problem is.
 struct Contents {
-  Contents(const std::string& file, bool verify)
-      : checkpoint(open_checkpoint(file, verify)), state(rwkv::state_kind(checkpoint)) {
+  Contents(const std::string& file, const ReadOptions& options)
+      : checkpoint(open_checkpoint(file, options)), state(rwkv::state_kind(checkpoint)) {
     try {
       if (state) {
         rwkv::check_state(checkpoint, *state);
@@ -157,7 +157,7 @@ void print_text(const Contents& contents) {
 }
 
 void InspectCommand::run() const {
-  const Contents contents(file, verify);
+  const Contents contents(file, reading);
   if (json) return print_json(contents);
   print_text(contents);
 }
@@ -173,7 +173,7 @@ void add_inspect(CLI::App& program) {
          "default: the model in this program")
       ->check(file_name);
   app.add_flag("--json", command->json, "As one JSON object");
-  add_no_verify(app, command->verify);
+  add_read_options(app, command->reading);
   app.callback([command] { command->run(); });
 }
 

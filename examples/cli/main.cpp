@@ -11,9 +11,11 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <optional>
 #include <system_error>
 
 #include "command.hpp"
+#include "progress.hpp"
 #include "rwkv/io/atomic_file.hpp"
 #include "rwkv/io/byte_reader.hpp"
 
@@ -35,8 +37,15 @@ std::string read_text(const std::string& path) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-rwkv::Checkpoint open_checkpoint(const std::string& path, bool verify) {
-  if (!path.empty()) return rwkv::open_checkpoint(path, {.verify_checksums = verify});
+rwkv::Checkpoint open_checkpoint(const std::string& path, const ReadOptions& options) {
+  if (!path.empty()) {
+    std::optional<Progress> progress;
+    return rwkv::open_checkpoint(path, {.verify_checksums = options.verify, .progress = [&](auto n_done, auto n_total) {
+                                          if (!progress)
+                                            progress.emplace("opening", n_total, Progress::bytes, options.quiet);
+                                          progress->set(n_done);
+                                        }});
+  }
   if (const auto demo = demo_model()) return rwkv::open_checkpoint(demo->weights, "demo model");
   throw rwkv::ArgumentError({.item = "--model",
                              .problem = "no model was given, and this program was built without one of its own",

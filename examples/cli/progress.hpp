@@ -34,9 +34,10 @@ public:
     if (is_shown_) std::fputs("\r\033[K", stderr);
   }
 
-  void add(rwkv::Index n) {
+  void add(rwkv::Index n) { set(n_done_ + n); }
+  void set(rwkv::Index n_done) {
     constexpr double interval = 0.1;  // seconds
-    n_done_ += n;
+    n_done_ = n_done;
     if (!is_shown_) return;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     if (seconds < last_ + interval) return;

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: MIT
 // rwkv chat, as a person uses it: through pipes, and in a terminal.
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <unistd.h>
-
-#include <chrono>
 #include <csignal>
 
 #include "examples/program.hpp"
+#include "examples/terminal.hpp"
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/io/gguf_write.hpp"
 #include "rwkv/io/vocabulary.hpp"
@@ -25,6 +19,7 @@ using rwkv_test::read_file;
 using rwkv_test::Result;
 using rwkv_test::shell;
 using rwkv_test::TemporaryFile;
+using rwkv_test::Terminal;
 using rwkv_test::write_file;
 
 namespace {
@@ -59,92 +54,6 @@ std::vector<std::string> answers(const std::vector<std::string>& said, const std
   }
   return result;
 }
-
-/// The program in a terminal of its own.
-class Terminal {
-public:
-  explicit Terminal(const std::string& arguments) : master_(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
-    REQUIRE(master_ >= 0);
-    REQUIRE(::grantpt(master_) == 0);
-    REQUIRE(::unlockpt(master_) == 0);
-    const std::string name = ::ptsname(master_), command = "exec " + std::string(RWKV_PROGRAM) + " " + arguments;
-    slave_ = ::open(name.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    REQUIRE(::tcgetattr(slave_, &before_) == 0);
-    child_ = ::fork();
-    if (child_ == 0) {
-      ::setsid();
-      const int terminal = ::open(name.c_str(), O_RDWR);  // of the new session
-      for (const int file : {0, 1, 2}) ::dup2(terminal, file);
-      ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
-      ::_exit(127);
-    }
-  }
-  Terminal(const Terminal&) = delete;
-  Terminal& operator=(const Terminal&) = delete;
-  ~Terminal() {
-    if (child_ > 0) {
-      ::kill(child_, SIGKILL);
-      ::waitpid(child_, nullptr, 0);
-    }
-    ::close(slave_);
-    ::close(master_);
-  }
-
-  void type(const std::string& keys) const { REQUIRE(::write(master_, keys.data(), keys.size()) == std::ssize(keys)); }
-
-  /// What comes up to and including a text.
-  std::string until(const std::string& text) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
-    while (seen_.find(text) == std::string::npos) {
-      if (!read_some() || std::chrono::steady_clock::now() > deadline) {
-        FAIL("no " << in_quotes(text) << " in " << in_quotes(seen_));
-      }
-    }
-    const std::size_t end = seen_.find(text) + text.size();
-    const std::string found = seen_.substr(0, end);
-    seen_.erase(0, end);
-    return found;
-  }
-  std::string until_prompt() { return until("> \033[K"); }
-
-  /// Waits for the end; the status as a shell gives it.
-  int status() {
-    int status = 0;
-    ::pid_t ended = 0;
-    for (int i = 0; i < 12'000 && ended == 0; ++i) {
-      ended = ::waitpid(child_, &status, WNOHANG);
-      if (ended == 0) ::usleep(10'000);
-    }
-    if (ended == 0) return -1;
-    child_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
-  void signal(int number) const { ::kill(child_, number); }
-
-  /// Whether the terminal is as it was before the program began.
-  [[nodiscard]] bool is_restored() const {
-    termios now{};
-    ::tcgetattr(slave_, &now);
-    return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag && now.c_oflag == before_.c_oflag;
-  }
-
-private:
-  bool read_some() {
-    pollfd wait{master_, POLLIN, 0};
-    if (::poll(&wait, 1, 120'000) <= 0) return false;
-    char bytes[4096];
-    const ::ssize_t n = ::read(master_, bytes, sizeof bytes);
-    if (n <= 0) return false;
-    seen_.append(bytes, static_cast<std::size_t>(n));
-    return true;
-  }
-
-  int master_, slave_ = -1;
-  ::pid_t child_ = -1;
-  termios before_{};
-  std::string seen_;
-};
 
 std::string on_terminal(std::string text) {
   for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 2)) text.insert(at, "\r");
@@ -211,12 +120,12 @@ TEST_CASE("a chat is saved, and goes on in another program on other threads") {
   CHECK(run("/load " + file.path() + "\n/undo\n/undo\none\n/branch main\nthree\n").out == all[0] + all[2]);
   const Result other = run("/load " + file.path() + "\none\n", "--template text");
   CHECK(other.err.find("is a chat in another template: expected text, found 'world'") != std::string::npos);
-  CHECK(other.status == 0);
+  CHECK(other.status == 1);
 }
 
-TEST_CASE("a mistake in a command is told, and the chat goes on") {
+TEST_CASE("a mistake in a command is told, the chat goes on, and the exit status tells it, too") {
   const auto one = answers({"one"});
-  for (const auto& [command, phrase] : {std::pair{"/fly", "There is no command /fly"},
+  for (const auto& [command, phrase] : {std::pair{"/fly", "/fly: is no command"},
                                         {"/load /nonexistent", "/nonexistent: cannot open"},
                                         {"/save /nonexistent/x", "/nonexistent/x: cannot create"},
                                         {"/save", "/save FILE: a name is missing"},
@@ -227,7 +136,7 @@ TEST_CASE("a mistake in a command is told, and the chat goes on") {
     const Result result = run(std::string(command) + "\none\n");
     CHECK(result.err.find(phrase) != std::string::npos);
     CHECK(result.out == one[0]);
-    CHECK(result.status == 0);
+    CHECK(result.status == 1);
   }
   CHECK(run("/help\n").err.find("/undo") != std::string::npos);
   CHECK(run("one\n/stats\n").err.find("1 turn,") != std::string::npos);
@@ -242,6 +151,24 @@ TEST_CASE("mistakes on the command line end the program") {
   check_error(chat + "--load " + model_path + " </dev/null", error, "is not a session");
   check_error(chat + "--state /nonexistent </dev/null", error, "/nonexistent: cannot open");
   check_error(chat + "--top-p nan </dev/null", wrong_usage, "top_p");
+}
+
+TEST_CASE("every answer fits a grammar") {
+  const TemporaryFile grammar(".gbnf");
+  write_file(grammar.path(), R"(root ::= " yes" | " no")");
+  const Result result = run("one\ntwo\n/retry\n", "--grammar " + grammar.path());
+  CHECK(result.status == 0);
+  std::istringstream lines(result.out);
+  int n = 0;
+  for (std::string line; std::getline(lines, line); ++n)
+    CHECK((line == "yes" || line == "no" || line == " yes" || line == " no"));
+  CHECK(n == 3);
+
+  const Result cut = run("one\n", "--json -n 0");
+  CHECK(cut.status == 1);
+  CHECK(cut.err.find("is not whole") != std::string::npos);
+  constexpr int wrong_usage = 2;
+  check_error(chat + "--template think --json </dev/null", wrong_usage, "--template think: a grammar is for answers");
 }
 
 TEST_CASE("a template of one's own") {

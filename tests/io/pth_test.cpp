@@ -268,6 +268,26 @@ TEST_CASE("the archive must be one checkpoint, little-endian and undamaged") {
   CHECK_NOTHROW(read_bytes(damaged, {.verify_checksums = false}));
 }
 
+TEST_CASE("comparing checksums tells how far it is, and ends where that throws") {
+  const std::string bytes = zip_with_tensor(0, {12}, {1});
+  std::vector<Index> done;
+  Index all = 0;
+  const OpenOptions options{.progress = [&](Index n_done, Index n_total) {
+    done.push_back(n_done);
+    all = n_total;
+  }};
+  CHECK(read_bytes(bytes, options).find("x") != nullptr);
+  CHECK(done.size() == 2);  // data.pkl and the storage
+  CHECK(std::ranges::is_sorted(done));
+  REQUIRE(!done.empty());
+  CHECK(done.back() == all);
+  CHECK(all > 48);
+
+  struct Stop {};
+  CHECK_THROWS_AS(read_bytes(bytes, {.progress = [](Index, Index) { throw Stop(); }}), Stop);
+  CHECK_NOTHROW(read_bytes(bytes, {.verify_checksums = false, .progress = [](Index, Index) { throw Stop(); }}));
+}
+
 TEST_CASE("the legacy form: storages follow the pickles") {
   const std::string head = std::string(detail::legacy_pth_magic) + "\x80\x02M\xe9\x03."s + "\x80\x02}" +
                            pickled_text("little_endian") + "\x88s.";

@@ -2,6 +2,7 @@
 // What every reader returns and every writer takes: named tensors. Knows files, never models.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -108,6 +109,10 @@ struct OpenOptions {
   /// Compare the CRC-32 of every record of a `.pth` with its data. This reads the whole file once; turn it off to start
   /// sooner, or for files written with `torch.serialization.set_crc32_options(False)`.
   bool verify_checksums = true;
+
+  /// Told how many bytes of a file were compared, and of how many: by one thread at a time, but not always the one that
+  /// opens. What it throws ends the opening.
+  std::function<void(Index n_done, Index n_total)> progress{};
 
   /// Read the tensors of a `.pth` that holds a whole module, as `torch.save(model)` writes it. Its classes are names
   /// only: nothing is imported or run.

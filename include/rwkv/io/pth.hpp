@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -55,8 +57,9 @@ inline constexpr std::string_view legacy_pth_magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c
 }
 
 /// Compares the checksums of all entries of a folder: on all processors, as that takes longer than all the rest.
-/// Throws FormatError for one that is damaged.
-inline void verify_entries(const ZipArchive& archive, std::string_view root) {
+/// Throws FormatError for one that is damaged, and what progress(done, all) throws.
+inline void verify_entries(const ZipArchive& archive, std::string_view root,
+                           const std::function<void(Index, Index)>& progress) {
   constexpr std::uint64_t worth_a_thread = 4'000'000;  // bytes
   std::vector<const ZipEntry*> entries;
   std::uint64_t n_bytes = 0;
@@ -68,15 +71,23 @@ inline void verify_entries(const ZipArchive& archive, std::string_view root) {
   const std::uint64_t n_threads =
       std::min<std::uint64_t>(static_cast<std::uint64_t>(n_processors()), n_bytes / worth_a_thread);
   ThreadPool threads(static_cast<int>(std::clamp<std::uint64_t>(n_threads, 1, ThreadPool::max_threads)));
-  threads.run(static_cast<Index>(entries.size()),
-              [&](Index i, int) { archive.verify(*entries[static_cast<std::size_t>(i)]); });
+  std::mutex mutex;
+  Index n_done = 0;
+  threads.run(static_cast<Index>(entries.size()), [&](Index i, int) {
+    const ZipEntry& entry = *entries[static_cast<std::size_t>(i)];
+    archive.verify(entry);
+    if (!progress) return;
+    const std::scoped_lock lock(mutex);
+    n_done += std::ssize(entry.data);
+    progress(n_done, static_cast<Index>(n_bytes));
+  });
 }
 
 [[nodiscard]] inline Checkpoint read_pth_zip(const std::shared_ptr<const MappedFile>& file,
                                              const OpenOptions& options) {
   const ZipArchive archive(file->path(), file->bytes());
   const std::string root(find_pth_root(file->path(), archive));
-  if (options.verify_checksums) verify_entries(archive, root);
+  if (options.verify_checksums) verify_entries(archive, root, options.progress);
   if (const ZipEntry* entry = archive.find(root + "byteorder")) {
     if (const std::string_view order = as_text(archive.stored(*entry)); order != "little") {
       throw UnsupportedError({.path = file->path(),
