@@ -34,7 +34,7 @@ struct Growing {
     return all;
   }
   TokenTree tree;
-  Place place;
+  TextPlace place;
   State state = small_state();
   SessionCheckpoints checkpoints;
 };
@@ -86,7 +86,7 @@ TEST_CASE("without room there are none, and the interval says so") {
 TEST_CASE("the regular ones of another branch are given up for the present text") {
   Growing text(10, 4);
   text.grow(20);
-  const Place other = text.place;
+  const TextPlace other = text.place;
   text.place = {0, 5};
   text.checkpoints.arrive(text.place);
   text.grow(1, true);

@@ -37,7 +37,7 @@ struct Chat {
   }
   Workspace workspace{{1}};
   Session session{noise(), bytes, workspace, {.interval = 8}, {.temperature = 0}};
-  Place branch, middle;
+  TextPlace branch, middle;
 };
 
 Session load(const std::string& path, Workspace& workspace, const SessionOptions& options = {.interval = 8}) {
@@ -95,6 +95,23 @@ TEST_CASE("a loaded session is the one that was saved, with all branches, on any
     CHECK(loaded.n_read() == 15);
     CHECK(loaded.generate({.max_tokens = 15}).text == original.session.generate({.max_tokens = 15}).text);
   }
+}
+
+TEST_CASE("what is drawn at random goes on as it would have, unless there is another seed") {
+  const SamplerOptions sampling{.temperature = 1};
+  Workspace workspace({1});
+  Session session(noise(), bytes, workspace, {.interval = 8}, sampling, 5);
+  session.read("Hello, ");
+  session.generate({.max_tokens = 30});
+  const TemporaryFile file(".session");
+  save_session(session, file.path());
+  const std::string text = session.generate({.max_tokens = 30}).text;
+  const auto go_on = [&](std::optional<std::uint64_t> seed) {
+    return load_session(noise(), bytes, workspace, file.path(), {}, sampling, seed).generate({.max_tokens = 30}).text;
+  };
+  CHECK(go_on({}) == text);
+  CHECK(go_on(6) != text);
+  CHECK(go_on(6) == go_on(6));
 }
 
 TEST_CASE("saving again writes the same bytes") {
@@ -251,8 +268,7 @@ TEST_CASE("files of other models, other tokenizers and other formats are refused
     return load_session(model, tokenizer, workspace, file.path());
   };
   CHECK_THROWS_WITH_AS(static_cast<void>(load_with(noise(8), bytes)), doctest::Contains("fingerprint"), ModelError);
-  Config other = rwkv_test::small_model(Generation::v4);
-  other.n_vocab = 256;
+  const Config other = rwkv_test::small_byte_model(Generation::v4);
   CHECK_THROWS_WITH_AS(static_cast<void>(load_with(Model(synthetic(other, DType::f32, 1)), bytes)),
                        doctest::Contains("generation"), ModelError);
 
@@ -270,6 +286,10 @@ TEST_CASE("files of other models, other tokenizers and other formats are refused
   check_refused<ModelError>(file.path(), "tokenizer bytes 256");
   change("interval", "0");
   check_refused<FormatError>(file.path(), "interval");
+  change("random", std::string(64, '0'));
+  check_refused<FormatError>(file.path(), "random");
+  change("random", std::string(63, '1') + "x");
+  check_refused<FormatError>(file.path(), "random");
   change("format", "rwkv-state");
   check_refused<FormatError>(file.path(), "is not a session");
   save_state(chat.session.state(), file.path());

@@ -64,10 +64,10 @@ TEST_CASE("undo, redo and retry restore State and logits bit for bit and read no
   Fixture fixture;
   Session& session = fixture.session;
   session.read("User: Hello!\n\nAssistant:");
-  const Place question = session.place();
+  const TextPlace question = session.place();
   const Moment before(session);
   const Generated first = session.generate({.max_tokens = 40});
-  const Place answer = session.place();
+  const TextPlace answer = session.place();
   const Moment after(session);
   CHECK(session.text(question.position) == first.text);
   CHECK(session.size() == question.position + 40);
@@ -90,7 +90,7 @@ TEST_CASE("any place of the text can be gone back to, and fewer than interval() 
   Session& session = fixture.session;
   const std::string text = letters(300);
   session.read(text);
-  const Place end = session.place();
+  const TextPlace end = session.place();
   for (const Index position : {299, 288, 287, 100, 33, 32, 31, 1, 0}) {
     CAPTURE(position);
     session.go_to(end);
@@ -114,10 +114,10 @@ TEST_CASE("an earlier turn can be edited, and both histories stay") {
   Fixture fixture;
   Session& session = fixture.session;
   session.read("one ");
-  const Place first = session.place();
+  const TextPlace first = session.place();
   session.read("two ");
   session.read("three");
-  const Place old = session.place();
+  const TextPlace old = session.place();
   session.go_to(first);
   session.read("zwei ");
   session.read("drei");
@@ -247,7 +247,7 @@ TEST_CASE("memory is bounded, and the interval grows to fit the present text") {
     }
     CHECK(session.size() == 1200);
     if (n_most >= 8) CHECK(session.interval() < 1200);
-    const Place end = session.place();
+    const TextPlace end = session.place();
     for (Index position = 1190; position > 0; position -= 130) {
       CAPTURE(position);
       session.go_to(end);
@@ -263,7 +263,7 @@ TEST_CASE("branches are forgotten where there is no room for their tokens") {
   Fixture fixture({.max_tokens = 1000});
   Session& session = fixture.session;
   session.read(letters(400));
-  const Place first = session.place();
+  const TextPlace first = session.place();
   for (int i = 0; i < 20; ++i) {
     session.rewind(100);
     session.read(letters(300, i + 2));
@@ -304,10 +304,10 @@ TEST_CASE("every generation goes back and forth") {
     Workspace workspace({1});
     Session session(model, bytes, workspace, {.interval = 4}, {.temperature = 0});
     session.read(is_short ? "abcd" : letters(20));
-    const Place question = session.place();
+    const TextPlace question = session.place();
     session.generate({.max_tokens = is_short ? 5 : 20});
     const Moment answered(session);
-    const Place answer = session.place();
+    const TextPlace answer = session.place();
     session.go_to(question);
     CHECK(session.logits().size() == 256);
     session.rewind(3);
@@ -341,7 +341,7 @@ TEST_CASE("after a chat of 20 000 tokens undo, retry and branch take less than a
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   Session session(model, tokenizer, workspace, {}, {.temperature = 0});
-  Place question, before_last;
+  TextPlace question, before_last;
   while (session.size() < n_chat) {
     before_last = session.place();
     const auto first = static_cast<std::size_t>(session.size()) % (tale.size() - 700);
@@ -349,7 +349,7 @@ TEST_CASE("after a chat of 20 000 tokens undo, retry and branch take less than a
     question = session.place();
     session.generate({.max_tokens = n_answer});
   }
-  const Place end = session.place();
+  const TextPlace end = session.place();
   const std::string answer = session.text(question.position);
   CHECK(session.n_bytes() <= session.options().max_bytes + 4 * session.size());
 

@@ -130,13 +130,7 @@ private:
 
 rwkv::Checkpoint BenchCommand::make_checkpoint() const {
   if (synthetic.empty()) return open_checkpoint(model.model, model);
-  std::string known;
-  for (const rwkv::PublishedShape& shape : rwkv::published_shapes) {
-    if (shape.name == synthetic) return rwkv::synthetic(shape.config, *rwkv::dtype_from_name(dtype), 1);
-    known += (known.empty() ? "" : ", ") + std::string(shape.name);
-  }
-  throw rwkv::ArgumentError(
-      {.item = "--synthetic", .expected = "one of " + known, .found = rwkv::in_quotes(synthetic)});
+  return rwkv::synthetic(rwkv::published_shape(synthetic), *rwkv::dtype_from_name(dtype), 1);
 }
 
 /// Weights that every token reads, in bytes and in number: all matrices but the embedding, of which it reads a row.

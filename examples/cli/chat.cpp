@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <random>
 
@@ -41,6 +42,7 @@ struct ChatCommand {
   std::vector<std::string> stops;
   bool shows_thoughts = false;
   GrammarOptions grammar;
+  rwkv::StateForm saved_form = rwkv::StateForm::f32;
   rwkv::SamplerOptions sampling{
       .top_p = 0.3, .presence_penalty = 0.5, .frequency_penalty = 0.5};  // of API_DEMO_CHAT.py
   std::optional<std::uint64_t> seed;
@@ -83,6 +85,7 @@ public:
         seed_(seed),
         load_(std::move(load)),
         grammar_(command.grammar.load()),
+        saved_form_(command.saved_form),
         shows_thoughts_(command.shows_thoughts || ::isatty(STDOUT_FILENO) != 0),
         is_quiet_(command.model.quiet) {
     if (grammar_) options_.constraint = &constraint_.emplace(*grammar_, chat_.session().tokenizer());
@@ -120,6 +123,7 @@ private:
   Load load_;
   std::optional<rwkv::Grammar> grammar_;        // of answers
   std::optional<rwkv::Constraint> constraint_;  // the same
+  rwkv::StateForm saved_form_;
   bool shows_thoughts_, is_quiet_;
   const bool has_colours_ = ::isatty(STDOUT_FILENO) != 0;
   LineReader reader_;
@@ -179,7 +183,7 @@ bool Chat::handle(const std::string& line) {
     system(argument);
   } else if (command == "save") {
     need(argument, "/save FILE");
-    chat_.save(argument);
+    chat_.save(argument, saved_form_);
     tell("Saved.\n");
   } else if (command == "load") {
     need(argument, "/load FILE");
@@ -341,7 +345,7 @@ void ChatCommand::run() const {
                                .hint = "Use --template g1."});
   }
   Chat chat(std::move(conversation), *this, used_seed, [&, this](const std::string& path) {
-    return rwkv::load_session(weights, text, workspace, path, options, sampling, used_seed);
+    return rwkv::load_session(weights, text, workspace, path, options, sampling, seed);
   });
   if (!chat.begin(system)) throw Interrupted{SIGINT};
   if (!session_path.empty()) chat.load(session_path);
@@ -369,6 +373,10 @@ void add_chat(CLI::App& program) {
   app.add_option("--system", command->system, "What the chat begins with");
   app.add_option("--state", command->state, state_in_help)->check(file_name);
   app.add_option("--load", command->session_path, "A chat that /save wrote")->check(file_name);
+  app.add_option("--save-as", command->saved_form, "How /save writes States: f32 exact, f16 half as large, q8 a third")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, rwkv::StateForm>{
+          {"f32", rwkv::StateForm::f32}, {"f16", rwkv::StateForm::f16}, {"q8", rwkv::StateForm::q8}}))
+      ->option_text("f32|f16|q8");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens of an answer at most")
       ->check(count)
       ->capture_default_str();

@@ -11,7 +11,7 @@ using nlohmann::json;
 
 constexpr const char* note = "chat";
 
-json place_to_json(rwkv::Place place) { return {place.line, place.position}; }
+json place_to_json(rwkv::TextPlace place) { return {place.line, place.position}; }
 
 json turns_to_json(const std::vector<Conversation::Turn>& turns) {
   json list = json::array();
@@ -26,8 +26,8 @@ json turns_to_json(const std::vector<Conversation::Turn>& turns) {
 }
 
 /// Throws std::exception for JSON of another form, or a place that is not in the session.
-rwkv::Place to_place(const json& from, const rwkv::Session& session) {
-  const rwkv::Place place{from.at(0).get<rwkv::Index>(), from.at(1).get<rwkv::Index>()};
+rwkv::TextPlace to_place(const json& from, const rwkv::Session& session) {
+  const rwkv::TextPlace place{from.at(0).get<rwkv::Index>(), from.at(1).get<rwkv::Index>()};
   if (!session.contains(place)) throw std::out_of_range("a place is not in the text");
   return place;
 }
@@ -49,7 +49,7 @@ bool Conversation::read(const std::vector<rwkv::Token>& tokens) {
 }
 
 bool Conversation::begin(std::string system) {
-  const rwkv::Place before = session_.place();
+  const rwkv::TextPlace before = session_.place();
   session_.open("");
   if (!system.empty() && !read(session_.tokenizer().encode(form_.begin(system)))) {
     session_.go_to(before);
@@ -156,9 +156,9 @@ std::string Conversation::to_json(const Conversation& chat) {
       .dump();
 }
 
-void Conversation::save(const std::string& path) {
+void Conversation::save(const std::string& path, rwkv::StateForm form) {
   session_.notes()[note] = to_json(*this);
-  rwkv::save_session(session_, path);
+  rwkv::save_session(session_, path, {.form = form});
 }
 
 void Conversation::load(rwkv::Session session, const std::string& path) {

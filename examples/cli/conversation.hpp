@@ -17,7 +17,7 @@ class Conversation {
 public:
   struct Turn {
     std::string said, answer;
-    rwkv::Place before, asked, after;  ///< what was said; said and read; answered
+    rwkv::TextPlace before, asked, after;  ///< what was said; said and read; answered
   };
   /// Where the answer goes, in pieces, and whether it goes on.
   using OnText = rwkv::FunctionRef<bool(const rwkv::AnswerStream::Piece&)>;
@@ -50,7 +50,7 @@ public:
   [[nodiscard]] rwkv::Session& session() noexcept { return session_; }
   [[nodiscard]] const rwkv::Generated& last() const noexcept { return last_; }
 
-  void save(const std::string& path);
+  void save(const std::string& path, rwkv::StateForm form);
   /// Takes over a session that save() wrote. Throws rwkv::FormatError if its note of the chat is none, and
   /// rwkv::ArgumentError if it is in another template; the chat is then as it was.
   void load(rwkv::Session session, const std::string& path);
@@ -59,9 +59,9 @@ private:
   /// One of the branches.
   struct Thread {
     std::string system;
-    rwkv::Place begin;
+    rwkv::TextPlace begin;
     std::vector<Turn> turns{}, undone{};
-    [[nodiscard]] rwkv::Place end() const { return turns.empty() ? begin : turns.back().after; }
+    [[nodiscard]] rwkv::TextPlace end() const { return turns.empty() ? begin : turns.back().after; }
   };
 
   /// Reads behind the present text.

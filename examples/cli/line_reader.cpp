@@ -49,10 +49,18 @@ void write_all(std::string_view text) noexcept {
   }
 }
 
+// What is pasted comes between two marks (bracketed paste, of xterm), for as long as lines are edited.
+constexpr std::string_view marks_on = "\033[?2004h", marks_off = "\033[?2004l", paste_end = "\033[201~";
+
 termios cooked{};  // for the signal handler
 
-void restore_and_die(int signal) {
+void leave_raw() {
+  write_all(marks_off);
   ::tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked);
+}
+
+void restore_and_die(int signal) {
+  leave_raw();
   ::signal(signal, SIG_DFL);
   ::raise(signal);
 }
@@ -80,10 +88,10 @@ public:
   RawTerminal() { enter(); }
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;
-  ~RawTerminal() { leave(); }
+  ~RawTerminal() { leave_raw(); }
 
   void stop() const {  // Ctrl-Z
-    leave();
+    leave_raw();
     ::raise(SIGTSTP);
     enter();
   }
@@ -96,8 +104,8 @@ private:
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
     ::tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+    write_all(marks_on);
   }
-  static void leave() { ::tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked); }
 
   const int is_known_ = ::tcgetattr(STDIN_FILENO, &cooked);  // before a handler needs it
   Handler interrupt_{SIGINT, restore_and_die}, terminate_{SIGTERM, restore_and_die}, hang_up_{SIGHUP, restore_and_die},
@@ -235,6 +243,7 @@ void LineReader::escape() {
   if (!read_byte(key) || (key != '[' && key != 'O')) return;
   std::string number;
   while (read_byte(key) && ((key >= '0' && key <= '9') || key == ';')) number += key;
+  if (key == '~' && number == "200") return paste();
   if (key == '~')
     key = number == "3" ? 'X' : number == "1" || number == "7" ? 'H' : number == "4" || number == "8" ? 'F' : 0;
   switch (key) {
@@ -247,6 +256,16 @@ void LineReader::escape() {
     case 'X': edited_.erase_right(); break;
     default: break;
   }
+}
+
+/// Line ends of what is pasted are part of the line.
+void LineReader::paste() {
+  std::string text;
+  char byte = 0;
+  while (!text.ends_with(paste_end) && read_byte(byte)) text += byte == '\r' ? '\n' : byte == '\t' ? ' ' : byte;
+  if (text.ends_with(paste_end)) text.resize(text.size() - paste_end.size());
+  std::erase_if(text, [](char c) { return static_cast<unsigned char>(c) < 32 && c != '\n'; });
+  edited_.insert(rwkv::to_utf8(text));
 }
 
 void LineReader::recall(std::ptrdiff_t step) {
@@ -262,7 +281,10 @@ void LineReader::show(std::string_view prompt) const {
   const std::size_t width = is_known ? size.ws_col : 80, n_prompt = n_columns(prompt);
   const EditedLine::View view = edited_.view(std::max(width, n_prompt + 10) - n_prompt);
   const std::size_t column = n_prompt + view.cursor;
-  std::string line = "\r" + std::string(prompt) + std::string(view.text) + "\033[K\r";
+  std::string line = "\r" + std::string(prompt);
+  for (const char c : view.text)
+    line += c == '\n' ? std::string("\xe2\x86\xb5") : std::string(1, c);  // an arrow, as wide
+  line += "\033[K\r";
   if (column > 0) line += "\033[" + std::to_string(column) + "C";
   write_all(line);
 }

@@ -51,8 +51,8 @@ private:
 };
 
 /// Reads lines from standard input. Where that and standard error are a terminal, with a prompt, a history (arrows up
-/// and down), and editing: arrows, Home, End, Delete, Ctrl-A E B F U K W L. The terminal is as it was whenever read()
-/// is not running, also when a signal ends the program or Ctrl-Z stops it.
+/// and down), and editing: arrows, Home, End, Delete, Ctrl-A E B F U K W L; what is pasted may have several lines. The
+/// terminal is as it was whenever read() is not running, also when a signal ends the program or Ctrl-Z stops it.
 class LineReader {
 public:
   LineReader();
@@ -71,6 +71,7 @@ private:
   Result read_pipe(std::string& line);
   Result edit(std::string_view prompt, std::string& line);
   void escape();
+  void paste();
   void recall(std::ptrdiff_t step);
   void show(std::string_view prompt) const;
 

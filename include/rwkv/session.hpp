@@ -20,6 +20,10 @@
 
 RWKV_NAMESPACE_BEGIN
 
+namespace detail {
+class SessionFile;
+}
+
 struct SessionOptions {
   Index interval = 256;                ///< > 0; tokens between the regular checkpoints
   Index max_bytes = Index{256} << 20;  ///< >= 0; memory for checkpoints
@@ -30,7 +34,7 @@ struct SessionOptions {
 ///
 ///   Session session(model, tokenizer, workspace);
 ///   session.read("User: Hello!\n\nAssistant:");
-///   const Place question = session.place();
+///   const TextPlace question = session.place();
 ///   session.generate({.stops = {"\n\n"}});
 ///   session.go_to(question);                      // undo, or retry: generate again
 ///   session.read(" Good morning!");               // another branch; the answer before is still there to go to
@@ -78,12 +82,12 @@ public:
   void open(std::span<const Token> tokens);
 
   /// The present text, to come back to.
-  [[nodiscard]] Place place() const noexcept { return place_; }
+  [[nodiscard]] TextPlace place() const noexcept { return place_; }
   /// Whether the text of a place is still known.
-  [[nodiscard]] bool contains(Place place) const noexcept { return tree_.contains(place); }
+  [[nodiscard]] bool contains(TextPlace place) const noexcept { return tree_.contains(place); }
   /// Goes to an earlier text, a later one, or another branch. Throws ArgumentError, and changes nothing, if it is
   /// unknown: of another session, or forgotten for want of room.
-  void go_to(Place place);
+  void go_to(TextPlace place);
   /// Goes back to the first n tokens of the present text. Throws ArgumentError if it has fewer.
   void rewind(Index n_tokens);
 
@@ -121,12 +125,12 @@ public:
   [[nodiscard]] const std::map<std::string, std::string>& notes() const noexcept { return notes_; }
 
 private:
-  friend class SessionFile;
+  friend class detail::SessionFile;
 
   static const SessionOptions& checked(const SessionOptions& options);
 
   /// Reads tokens in pieces that end where regular checkpoints are due; `arrive` says which place a piece leads to.
-  bool feed(std::span<const Token> tokens, FunctionRef<Place(std::span<const Token>)> arrive,
+  bool feed(std::span<const Token> tokens, FunctionRef<TextPlace(std::span<const Token>)> arrive,
             FunctionRef<bool(Index)> on_progress);
 
   void restore(SessionCheckpoint& checkpoint);
@@ -137,13 +141,13 @@ private:
   void forget_branches();
 
   /// Makes the tokens that the generator has read since `begin` the present text.
-  void follow_generator(Place begin);
+  void follow_generator(TextPlace begin);
 
   Generator generator_;
   SessionOptions options_;
   State initial_;
   TokenTree tree_;
-  Place place_;
+  TextPlace place_;
   SessionCheckpoints checkpoints_;
   Index n_read_ = 0;
   std::map<std::string, std::string> notes_;
@@ -202,7 +206,7 @@ RWKV_API bool Session::read(std::span<const Token> tokens, FunctionRef<bool(Inde
   return is_done;
 }
 
-RWKV_API bool Session::feed(std::span<const Token> tokens, FunctionRef<Place(std::span<const Token>)> arrive,
+RWKV_API bool Session::feed(std::span<const Token> tokens, FunctionRef<TextPlace(std::span<const Token>)> arrive,
                             FunctionRef<bool(Index)> on_progress) {
   constexpr Index max_piece = 256;
   for (Index first = 0; first < std::ssize(tokens);) {
@@ -223,7 +227,7 @@ RWKV_API Generated Session::generate(const GenerateOptions& options) {
 }
 
 RWKV_API Generated Session::generate(const GenerateOptions& options, FunctionRef<bool(std::string_view)> on_text) {
-  const Place begin = place_;
+  const TextPlace begin = place_;
   if (logits().empty()) return generator_.generate(options, on_text);  // throws
   const auto finish = [&] {
     follow_generator(begin);
@@ -247,13 +251,13 @@ RWKV_API Generated Session::generate(const GenerateOptions& options, FunctionRef
   }
 }
 
-RWKV_API void Session::follow_generator(Place begin) {
+RWKV_API void Session::follow_generator(TextPlace begin) {
   const std::span<const Token> all = generator_.generated();
   Index n_same = place_.position - begin.position;
   if (!tree_.is_way(begin, place_, all)) {  // a stop text has taken back tokens that were followed already
     const std::vector<Token> followed = tree_.tokens(place_, begin.position);
     n_same = std::ranges::mismatch(followed, all).in1 - followed.begin();
-    const Place cut{place_.line, begin.position + n_same};
+    const TextPlace cut{place_.line, begin.position + n_same};
     checkpoints_.cut(cut);
     tree_.cut(cut);
     place_ = tree_.normalised(cut);
@@ -269,7 +273,7 @@ RWKV_API void Session::open(std::span<const Token> tokens) {
   read(tokens);
 }
 
-RWKV_API void Session::go_to(Place place) {
+RWKV_API void Session::go_to(TextPlace place) {
   if (!contains(place)) {
     throw ArgumentError({.item = "place " + std::to_string(place.position) + " of line " + std::to_string(place.line),
                          .problem = "is unknown",

@@ -15,7 +15,7 @@ RWKV_NAMESPACE_BEGIN
 
 /// What a model remembered, and was about to say, behind a text.
 struct SessionCheckpoint {
-  Place place;
+  TextPlace place;
   State state;
   std::vector<float> logits;
   bool is_regular = false;  ///< one of those that are an interval apart
@@ -32,32 +32,33 @@ public:
 
   [[nodiscard]] const std::vector<SessionCheckpoint>& all() const noexcept { return all_; }
   [[nodiscard]] Index interval() const noexcept { return interval_; }
-  void set_interval(Index interval, Place present) noexcept {
+  void set_interval(Index interval, TextPlace present) noexcept {
     interval_ = interval;
     arrive(present);
   }
 
   /// The position from which on a regular checkpoint is due, behind the place that was arrived at last.
   [[nodiscard]] Index next() const noexcept { return next_; }
-  void arrive(Place present) noexcept { next_ = (present.position / interval_ + 1) * interval_; }
+  void arrive(TextPlace present) noexcept { next_ = (present.position / interval_ + 1) * interval_; }
 
   /// The last one on the way to a place, or null.
-  [[nodiscard]] SessionCheckpoint* before(Place place, const TokenTree& tree) noexcept {
+  [[nodiscard]] SessionCheckpoint* before(TextPlace place, const TokenTree& tree) noexcept {
     return last([&](const SessionCheckpoint& each) { return tree.leads_to(each.place, place); });
   }
   /// The last one that the tokens lead to from a place, or null.
-  [[nodiscard]] SessionCheckpoint* ahead(Place from, std::span<const Token> tokens, const TokenTree& tree) noexcept {
+  [[nodiscard]] SessionCheckpoint* ahead(TextPlace from, std::span<const Token> tokens,
+                                         const TokenTree& tree) noexcept {
     return last([&](const SessionCheckpoint& each) {
       return each.place.position > from.position && tree.is_way(from, each.place, tokens);
     });
   }
-  [[nodiscard]] SessionCheckpoint* at(Place place) noexcept {
+  [[nodiscard]] SessionCheckpoint* at(TextPlace place) noexcept {
     const auto found = std::ranges::find(all_, place, &SessionCheckpoint::place);
     return found == all_.end() ? nullptr : &*found;
   }
 
   /// A new one at the present place, whose State and logits are still to be set. Null if there is no room for any.
-  [[nodiscard]] SessionCheckpoint* add(Place present, const State& state, const TokenTree& tree) {
+  [[nodiscard]] SessionCheckpoint* add(TextPlace present, const State& state, const TokenTree& tree) {
     if (n_most_ == 0) {
       while (present.position >= interval_) double_interval(present, tree);
       return nullptr;
@@ -80,7 +81,7 @@ public:
   void use(SessionCheckpoint& checkpoint) noexcept { checkpoint.last_used = ++clock_; }
 
   /// Drops those whose text is no more: behind a place on its line, or on lines that the tree has forgotten.
-  void cut(Place place) {
+  void cut(TextPlace place) {
     std::erase_if(all_, [&](const SessionCheckpoint& each) {
       return each.place.line == place.line && each.place.position > place.position;
     });
@@ -100,11 +101,11 @@ private:
     return best;
   }
 
-  [[nodiscard]] static bool is_kept(const SessionCheckpoint& each, Place present, const TokenTree& tree) noexcept {
+  [[nodiscard]] static bool is_kept(const SessionCheckpoint& each, TextPlace present, const TokenTree& tree) noexcept {
     return each.is_regular && tree.leads_to(each.place, present);
   }
 
-  void double_interval(Place present, const TokenTree& tree) {
+  void double_interval(TextPlace present, const TokenTree& tree) {
     set_interval(2 * interval_, present);
     std::vector<SessionCheckpoint*> kept;
     for (SessionCheckpoint& each : all_) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +18,7 @@
 
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/mapped_file.hpp"
+#include "rwkv/core/random.hpp"
 #include "rwkv/io/safetensors.hpp"
 #include "rwkv/session.hpp"
 #include "rwkv/state_file.hpp"
@@ -36,11 +39,12 @@ struct SessionFileOptions {
   bool checkpoints = true;  ///< without them the file is small, and going back reads from the beginning
 };
 
-/// Writes a session: the tokens of all branches, the present State, the checkpoints, the notes, and which model they
-/// are of. The sampler and its random numbers are not part of it. The file is a safetensors, and appears when it is
-/// complete; writing takes as much memory again as what is written. Its metadata are
+/// Writes a session: the tokens of all branches, the present State, the checkpoints, the notes, the random numbers to
+/// come, and which model they are of. How tokens are drawn is not part of it. The file is a safetensors, and appears
+/// when it is complete; writing takes as much memory again as what is written. Its metadata are
 ///
-///   format "rwkv-session", version "1", generation, fingerprint, tokenizer, interval; note.<key>: the notes
+///   format "rwkv-session", version "1", generation, fingerprint, tokenizer, interval; note.<key>: the notes;
+///   random: the words of Random, hexadecimal
 ///
 /// and its tensors, with L lines of the TokenTree and 1 + K States, the present one first:
 ///
@@ -55,13 +59,16 @@ struct SessionFileOptions {
 inline void save_session(const Session& session, const std::string& path, const SessionFileOptions& options = {});
 
 /// Reads it, for the same model on any machine and with any number of threads: in form f32 the State and the logits are
-/// those of then, bit for bit. Of the checkpoints, as many are kept as `options` have room for.
+/// those of then, bit for bit, and so are the random numbers to come, unless there is a seed for others. Of the
+/// checkpoints, as many are kept as `options` have room for.
 ///
 /// Throws IoError; FormatError if the file is damaged or holds no session; ModelError if it is of another model or
 /// tokenizer; UnsupportedError for newer versions of the format; and as the constructor of Session.
 [[nodiscard]] inline Session load_session(Model model, Tokenizer tokenizer, Workspace& workspace,
                                           const std::string& path, const SessionOptions& options = {},
-                                          const SamplerOptions& sampling = {}, std::uint64_t seed = 0);
+                                          const SamplerOptions& sampling = {}, std::optional<std::uint64_t> seed = {});
+
+namespace detail {
 
 /// Knows the inside of a Session, and its file.
 class SessionFile {
@@ -86,8 +93,10 @@ private:
   void check_model() const;
   [[nodiscard]] TokenTree read_tree() const;
   [[nodiscard]] Index read_interval() const;
+  [[nodiscard]] static std::string random_text(const Random& random);
+  [[nodiscard]] Random read_random() const;
   void read_states();
-  [[nodiscard]] std::vector<float> read_logits(Index i, Place place) const;
+  [[nodiscard]] std::vector<float> read_logits(Index i, TextPlace place) const;
 
   /// The numbers of a tensor [n, n_cols], any n. Throws FormatError unless it is there, of this type and shape.
   template <class T>
@@ -108,28 +117,17 @@ private:
   const Checkpoint& file_;
 };
 
-inline void save_session(const Session& session, const std::string& path, const SessionFileOptions& options) {
-  write_safetensors(SessionFile::pack(session, path, options), path);
-}
-
-inline Session load_session(Model model, Tokenizer tokenizer, Workspace& workspace, const std::string& path,
-                            const SessionOptions& options, const SamplerOptions& sampling, std::uint64_t seed) {
-  Session session(std::move(model), std::move(tokenizer), workspace, options, sampling, seed);
-  const Checkpoint file = read_safetensors(std::make_shared<const MappedFile>(path));
-  SessionFile(session, file).unpack();
-  return session;
-}
-
 inline Checkpoint SessionFile::pack(const Session& session, const std::string& path,
                                     const SessionFileOptions& options) {
   const StateLayout& layout = session.model().state_layout();
   Checkpoint file(path);
   file.metadata() = {{"format", format},
-                     {"version", std::to_string(detail::state_version)},
+                     {"version", std::to_string(state_version)},
                      {"generation", std::string(name(layout.generation()))},
                      {"fingerprint", layout.fingerprint()},
                      {"tokenizer", tokenizer_name(session)},
-                     {"interval", std::to_string(session.interval())}};
+                     {"interval", std::to_string(session.interval())},
+                     {"random", random_text(session.generator_.random())}};
   for (const auto& [key, text] : session.notes_) file.metadata()[std::string(note) + key] = text;
   pack_tree(session.tree_, file);
 
@@ -137,7 +135,7 @@ inline Checkpoint SessionFile::pack(const Session& session, const std::string& p
   std::vector<float> logits;
   PackedStates states(options.form);
   const auto n_vocab = static_cast<std::size_t>(session.model().config().n_vocab);
-  const auto add = [&](Place place, bool is_regular, const State& state, std::span<const float> row) {
+  const auto add = [&](TextPlace place, bool is_regular, const State& state, std::span<const float> row) {
     places.insert(places.end(), {place.line, place.position, is_regular ? 1 : 0});
     states.add(state);
     logits.insert(logits.end(), row.begin(), row.end());
@@ -156,7 +154,7 @@ inline Checkpoint SessionFile::pack(const Session& session, const std::string& p
     file.add("logits", make_tensor({n, std::ssize(logits) / n}, std::span<const float>(logits)));
   } else {
     std::vector<std::uint16_t> halves(logits.size());
-    std::ranges::transform(logits, halves.begin(), detail::to_finite_f16);
+    std::ranges::transform(logits, halves.begin(), to_finite_f16);
     file.add("logits", make_tensor<std::uint16_t>(DType::f16, {n, std::ssize(logits) / n}, halves));
   }
   states.add_to(file, layout);
@@ -191,10 +189,11 @@ inline void SessionFile::unpack() {
       const auto from = std::span(values).subspan(static_cast<std::size_t>(entry.offset));
       const auto to = session_.initial_.tensor(entry.name);
       const TensorView stored{DType::f32, entry.shape, std::as_bytes(from).data(), nullptr};
-      if (!to.empty()) detail::set_state_tensor(session_.initial_, entry, stored, {file_.path(), "initial"});
+      if (!to.empty()) set_state_tensor(session_.initial_, entry, stored, {file_.path(), "initial"});
     }
   }
   read_states();
+  session_.generator_.set_random(read_random());
 }
 
 inline void SessionFile::check_model() const {
@@ -202,11 +201,11 @@ inline void SessionFile::check_model() const {
   if (found == file_.metadata().end() || found->second != format) {
     throw FormatError({.path = file_.path(), .problem = "is not a session", .found = summary(file_)});
   }
-  detail::check_state_version(file_);
+  check_state_version(file_);
   const StateLayout& layout = session_.model().state_layout();
-  detail::check_state_model(file_, "generation", std::string(name(layout.generation())), "");
-  detail::check_state_model(file_, "fingerprint", layout.fingerprint(), "");
-  detail::check_state_model(file_, "tokenizer", tokenizer_name(session_), "");
+  check_state_model(file_, "generation", std::string(name(layout.generation())), "");
+  check_state_model(file_, "fingerprint", layout.fingerprint(), "");
+  check_state_model(file_, "tokenizer", tokenizer_name(session_), "");
 }
 
 inline TokenTree SessionFile::read_tree() const {
@@ -236,12 +235,34 @@ inline TokenTree SessionFile::read_tree() const {
 }
 
 inline Index SessionFile::read_interval() const {
-  const std::string& text = detail::state_metadata(file_, "interval");
+  const std::string& text = state_metadata(file_, "interval");
   Index interval = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), interval);
   if (error == std::errc() && end == text.data() + text.size() && interval > 0 && interval <= largest_number)
     return interval;
   fail("metadata 'interval'", "is no number of tokens");
+}
+
+inline std::string SessionFile::random_text(const Random& random) {
+  std::string text;
+  for (const std::uint64_t word : random.words()) {
+    for (int shift = 60; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];
+  }
+  return text;
+}
+
+inline Random SessionFile::read_random() const {
+  constexpr std::size_t n_digits = 16;  // of a word
+  const std::string& text = state_metadata(file_, "random");
+  std::array<std::uint64_t, 4> words{};
+  bool is_fine = text.size() == words.size() * n_digits;
+  for (std::size_t i = 0; is_fine && i < words.size(); ++i) {
+    const char* const begin = text.data() + i * n_digits;
+    is_fine = std::from_chars(begin, begin + n_digits, words[i], 16).ptr == begin + n_digits;
+  }
+  if (!is_fine || words == std::array<std::uint64_t, 4>{})
+    fail("metadata 'random'", "is not the state of random numbers");
+  return Random(words);
 }
 
 inline void SessionFile::read_states() {
@@ -251,7 +272,7 @@ inline void SessionFile::read_states() {
   const StoredStates states(file_, session_.model().state_layout(), n);
   for (Index i = 0; i < n; ++i) {
     const auto* const row = places.data() + 3 * i;
-    const Place place{row[0], row[1]};
+    const TextPlace place{row[0], row[1]};
     if (!session_.tree_.contains(place) || (i > 0 && place.position == 0)) {
       fail("place " + std::to_string(i), "is not in the text");
     }
@@ -273,7 +294,7 @@ inline void SessionFile::read_states() {
   session_.take_checkpoint(true);
 }
 
-inline std::vector<float> SessionFile::read_logits(Index i, Place place) const {
+inline std::vector<float> SessionFile::read_logits(Index i, TextPlace place) const {
   const Index n_vocab = session_.model().config().n_vocab;
   const TensorView* const logits = file_.find("logits");
   if (logits == nullptr) fail(tensor_item("logits"), "is missing");
@@ -284,6 +305,22 @@ inline std::vector<float> SessionFile::read_logits(Index i, Place place) const {
   if (place.position == 0) return row;
   for (Index k = 0; k < n_vocab; ++k) row.push_back(read_element<float>(logits->dtype, logits->data, i * n_vocab + k));
   return row;
+}
+
+}  // namespace detail
+
+inline void save_session(const Session& session, const std::string& path, const SessionFileOptions& options) {
+  write_safetensors(detail::SessionFile::pack(session, path, options), path);
+}
+
+inline Session load_session(Model model, Tokenizer tokenizer, Workspace& workspace, const std::string& path,
+                            const SessionOptions& options, const SamplerOptions& sampling,
+                            std::optional<std::uint64_t> seed) {
+  Session session(std::move(model), std::move(tokenizer), workspace, options, sampling, seed.value_or(0));
+  const Checkpoint file = read_safetensors(std::make_shared<const MappedFile>(path));
+  detail::SessionFile(session, file).unpack();
+  if (seed) session.set_sampling(sampling, *seed);
+  return session;
 }
 
 RWKV_NAMESPACE_END

@@ -123,6 +123,21 @@ TEST_CASE("a chat is saved, and goes on in another program on other threads") {
   CHECK(other.status == 1);
 }
 
+TEST_CASE("chats are saved in short forms") {
+  const TemporaryFile exact(".chat"), half(".chat"), short_one(".chat");
+  const auto all = answers({"one", "two"});
+  CHECK(run("one\n/save " + exact.path() + "\n").status == 0);
+  CHECK(run("one\n/save " + half.path() + "\n", "--save-as f16").status == 0);
+  CHECK(run("one\n/save " + short_one.path() + "\n", "--save-as q8").status == 0);
+  const auto size = [](const TemporaryFile& file) { return static_cast<double>(read_file(file.path()).size()); };
+  CHECK(size(half) < 0.6 * size(exact));
+  CHECK(size(short_one) < 0.75 * size(half));
+  CHECK(run("two\n", "--load " + half.path()).out == all[1]);
+  CHECK(run("/retry\n", "--load " + short_one.path()).out == all[0]);
+  constexpr int wrong_usage = 2;
+  check_error(chat + "--save-as q4 </dev/null", wrong_usage, "--save-as");
+}
+
 TEST_CASE("a mistake in a command is told, the chat goes on, and the exit status tells it, too") {
   const auto one = answers({"one"});
   for (const auto& [command, phrase] : {std::pair{"/fly", "/fly: is no command"},
@@ -220,18 +235,22 @@ TEST_CASE("an interrupt while waiting for a pipe ends the program with 130") {
 }
 
 TEST_CASE("in a terminal lines are edited, and the end of the input ends the chat") {
-  const auto expected = answers({"one", "two", "wonderful"});
+  const auto expected = answers({"one", "two", "wonderful", "several\nlines"});
   Terminal terminal(chat);
   CHECK(terminal.until_prompt().find("/help lists the commands") != std::string::npos);
   terminal.type("one\r");
-  CHECK(terminal.until_prompt().find("\r\n" + on_terminal(expected[0])) != std::string::npos);
+  CHECK(terminal.until_prompt().find(on_terminal(expected[0])) != std::string::npos);
   // Backspace takes whole characters, Ctrl-W words.
   terminal.type("t\xc3\xa4" + backspace + "wo words" + control_w + backspace + "\r");
-  CHECK(terminal.until_prompt().find("\r\n" + on_terminal(expected[1])) != std::string::npos);
+  CHECK(terminal.until_prompt().find(on_terminal(expected[1])) != std::string::npos);
   // From the history, edited in the middle and at the beginning: "one", "ondxful", "onderful", "wonderful".
   terminal.type(up + up + backspace + "dxful" + left + left + left + left + "\033[3~er" + control_a + "w\r");
   CHECK(terminal.until("\r\n").find("wonderful") != std::string::npos);
   CHECK(terminal.until_prompt().find(on_terminal(expected[2])) != std::string::npos);
+  terminal.type("\033[200~several\rlines\033[201~");  // pasted
+  terminal.until("several\xe2\x86\xb5lines");
+  terminal.type("\r");
+  CHECK(terminal.until_prompt().find(on_terminal(expected[3])) != std::string::npos);
   terminal.type("not said" + control_c);
   terminal.until("^C");
   terminal.until_prompt();

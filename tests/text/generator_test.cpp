@@ -103,6 +103,33 @@ TEST_CASE("guesses and stop texts: the state is rewound to just before the stop"
   }
 }
 
+TEST_CASE("after an exception the state is that of the text, without guesses") {
+  Workspace workspace({1});
+  Generator generator(noise(), Tokenizer(ByteTokenizer()), workspace, {.temperature = 0}, 1);
+  const std::string song = "abcabcabcabc";
+  struct Stop {};
+  bool was_ahead = false;
+  for (int n_pieces = 1; n_pieces < 30; ++n_pieces) {
+    generator.set_state(noise().new_state());
+    generator.read(song);
+    int n = 0;
+    std::string shown;
+    const auto on_text = [&](std::string_view text) {
+      shown += text;
+      if (++n < n_pieces) return true;
+      const std::span<const Token> tokens = generator.generated();
+      const std::string text_so_far = song + generator.tokenizer().decode({tokens.begin(), tokens.end()});
+      was_ahead = was_ahead || difference(generator.state(), state_after(text_so_far)) > 1e-4;
+      throw Stop();
+    };
+    CHECK_THROWS_AS(generator.generate({.max_tokens = 80, .lookup = 6}, on_text), Stop);
+    const std::span<const Token> tokens = generator.generated();
+    const std::string text = song + generator.tokenizer().decode({tokens.begin(), tokens.end()});
+    CHECK(difference(generator.state(), state_after(text)) < 1e-4);
+  }
+  CHECK(was_ahead);  // or else nothing was tested
+}
+
 TEST_CASE("a stop text is not shown, and the state is rewound to just before it") {
   Fixture free;
   free.generator.read("Once");

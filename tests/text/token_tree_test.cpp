@@ -15,11 +15,11 @@ TEST_SUITE_BEGIN("text/token_tree");
 
 TEST_CASE("a text grows on its line, and one that leaves it begins a line of its own") {
   TokenTree tree;
-  const Place abc = tree.append({}, Tokens{1, 2, 3});
-  const Place abcd = tree.append(abc, Tokens{4});
-  CHECK(abcd == Place{0, 4});
-  const Place abx = tree.append({0, 2}, Tokens{9, 8});
-  CHECK(abx == Place{1, 4});
+  const TextPlace abc = tree.append({}, Tokens{1, 2, 3});
+  const TextPlace abcd = tree.append(abc, Tokens{4});
+  CHECK(abcd == TextPlace{0, 4});
+  const TextPlace abx = tree.append({0, 2}, Tokens{9, 8});
+  CHECK(abx == TextPlace{1, 4});
   CHECK(tree.tokens(abcd) == Tokens{1, 2, 3, 4});
   CHECK(tree.tokens(abx) == Tokens{1, 2, 9, 8});
   CHECK(tree.tokens(abx, 1) == Tokens{2, 9, 8});
@@ -32,20 +32,20 @@ TEST_CASE("a text grows on its line, and one that leaves it begins a line of its
 TEST_CASE("a place before the branch is the same text on both lines") {
   TokenTree tree;
   tree.append({}, Tokens{1, 2, 3});
-  const Place branch = tree.append({0, 2}, Tokens{9});
-  CHECK(tree.normalised({branch.line, 1}) == Place{0, 1});
-  CHECK(tree.normalised({branch.line, 2}) == Place{0, 2});
+  const TextPlace branch = tree.append({0, 2}, Tokens{9});
+  CHECK(tree.normalised({branch.line, 1}) == TextPlace{0, 1});
+  CHECK(tree.normalised({branch.line, 2}) == TextPlace{0, 2});
   CHECK(tree.normalised(branch) == branch);
   // What is added there is added to the line that ends there, or else branches off.
-  CHECK(tree.append({branch.line, 2}, Tokens{7}) == Place{2, 3});
+  CHECK(tree.append({branch.line, 2}, Tokens{7}) == TextPlace{2, 3});
   CHECK(tree.lines().back().parent == 0);
 }
 
 TEST_CASE("which texts lead to which") {
   TokenTree tree;
-  const Place main = tree.append({}, Tokens{1, 2, 3, 4});
-  const Place branch = tree.append({0, 2}, Tokens{9, 9});
-  const Place twig = tree.append({branch.line, 3}, Tokens{5});
+  const TextPlace main = tree.append({}, Tokens{1, 2, 3, 4});
+  const TextPlace branch = tree.append({0, 2}, Tokens{9, 9});
+  const TextPlace twig = tree.append({branch.line, 3}, Tokens{5});
   CHECK(tree.leads_to({0, 0}, twig));
   CHECK(tree.leads_to({0, 2}, twig));
   CHECK(tree.leads_to({branch.line, 3}, twig));
@@ -62,19 +62,19 @@ TEST_CASE("which texts lead to which") {
 
 TEST_CASE("the end of a line can be taken back") {
   TokenTree tree;
-  const Place end = tree.append({}, Tokens{1, 2, 3});
+  const TextPlace end = tree.append({}, Tokens{1, 2, 3});
   tree.cut({0, 1});
   CHECK_FALSE(tree.contains(end));
-  CHECK(tree.append({0, 1}, Tokens{5}) == Place{0, 2});
+  CHECK(tree.append({0, 1}, Tokens{5}) == TextPlace{0, 2});
 }
 
 TEST_CASE("lines are forgotten by age, but never the way to the present text") {
   TokenTree tree;
-  tree.append({}, Tokens{1, 2, 3});                         // 3 tokens
-  const Place old = tree.append({0, 1}, Tokens{4, 4});      // 2
-  const Place young = tree.append({0, 1}, Tokens{5});       // 1
-  const Place present = tree.append({0, 2}, Tokens{6, 6});  // 2
-  const Place leaf = tree.append(young, {});
+  tree.append({}, Tokens{1, 2, 3});                             // 3 tokens
+  const TextPlace old = tree.append({0, 1}, Tokens{4, 4});      // 2
+  const TextPlace young = tree.append({0, 1}, Tokens{5});       // 1
+  const TextPlace present = tree.append({0, 2}, Tokens{6, 6});  // 2
+  const TextPlace leaf = tree.append(young, {});
   CHECK_FALSE(tree.forget(8, present));
   CHECK(tree.forget(7, present));
   CHECK_FALSE(tree.contains(old));
@@ -91,8 +91,8 @@ TEST_CASE("lines are forgotten by age, but never the way to the present text") {
 
 TEST_CASE("what is touched is young") {
   TokenTree tree;
-  const Place present = tree.append({}, Tokens{1, 2, 3});
-  const Place first = tree.append({0, 1}, Tokens{4}), second = tree.append({0, 1}, Tokens{5});
+  const TextPlace present = tree.append({}, Tokens{1, 2, 3});
+  const TextPlace first = tree.append({0, 1}, Tokens{4}), second = tree.append({0, 1}, Tokens{5});
   tree.touch(first);
   CHECK(tree.forget(4, present));
   CHECK(tree.contains(first));

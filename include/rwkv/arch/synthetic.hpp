@@ -158,4 +158,14 @@ inline constexpr std::array<PublishedShape, 24> published_shapes{{
     {"v7-13.3B", {Generation::v7, 61, 4096, 4096, 16384, 64, 64, 65536, {0, 128, 128, 96, 480}}},
 }};
 
+/// The one of that name. Throws ArgumentError that lists them if there is none.
+[[nodiscard]] inline const Config& published_shape(std::string_view name) {
+  std::string known;
+  for (const PublishedShape& shape : published_shapes) {
+    if (shape.name == name) return shape.config;
+    known += (known.empty() ? "" : ", ") + std::string(shape.name);
+  }
+  throw ArgumentError({.item = "published shape", .expected = "one of " + known, .found = in_quotes(name)});
+}
+
 RWKV_NAMESPACE_END

@@ -26,6 +26,10 @@ public:
     }
   }
 
+  /// Goes on where another one was: words() of it, not all of them 0.
+  explicit constexpr Random(const std::array<std::uint64_t, 4>& words) noexcept : state_(words) {}
+  [[nodiscard]] constexpr const std::array<std::uint64_t, 4>& words() const noexcept { return state_; }
+
   /// 64 random bits.
   constexpr std::uint64_t next() noexcept {
     const std::uint64_t result = std::rotl(state_[1] * 5, 7) * 9;

@@ -13,6 +13,7 @@
 #include "rwkv/model.hpp"
 #include "rwkv/text/constraint.hpp"
 #include "rwkv/text/sampler.hpp"
+#include "rwkv/text/text_reader.hpp"
 #include "rwkv/text/tokenizer.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -70,19 +71,22 @@ public:
   Generated generate(const GenerateOptions& options, FunctionRef<bool(std::string_view)> on_text);
   Generated generate(const GenerateOptions& options = {});
 
-  [[nodiscard]] const State& state() const noexcept { return state_; }
+  [[nodiscard]] const State& state() const noexcept { return reader_.state(); }
   /// The logits after what the State has read [n_vocab]; empty before the first token.
-  [[nodiscard]] std::span<const float> logits() const noexcept { return logits_; }
+  [[nodiscard]] std::span<const float> logits() const noexcept { return reader_.logits(); }
   /// Goes on from a State: what is read next follows what it has read. A State holds no logits, so something must be
   /// read before anything can be generated, unless they come with it.
   /// Throws ArgumentError, and changes nothing, if it is of another model, or the logits are of another vocabulary.
-  void set_state(State state, std::span<const float> logits = {});
+  void set_state(State state, std::span<const float> logits = {}) { reader_.set_state(std::move(state), logits); }
   /// The tokens that the last generate() has made the State read, also while it runs (but not what it guesses).
   [[nodiscard]] std::span<const Token> generated() const noexcept { return generated_; }
   /// Replaces the sampler. Throws as the constructor.
   void set_sampling(const SamplerOptions& sampling, std::uint64_t seed);
+  /// The random numbers to come: with those of another generator, the same are drawn.
+  [[nodiscard]] const Random& random() const noexcept { return sampler_.random(); }
+  void set_random(const Random& random) noexcept { sampler_.set_random(random); }
   [[nodiscard]] const Tokenizer& tokenizer() const noexcept { return tokenizer_; }
-  [[nodiscard]] const Model& model() const noexcept { return model_; }
+  [[nodiscard]] const Model& model() const noexcept { return reader_.model(); }
 
 private:
   /// What is needed to go back to before a token whose text is being held back.
@@ -105,17 +109,6 @@ private:
 
   [[nodiscard]] Index n_bytes(Token token) const noexcept;
 
-  void feed(std::span<const Token> tokens);
-
-  /// Reads the token that was sampled, and up to n_guesses more. Returns whether that took a pass.
-  bool advance(Token token, Index n_guesses);
-
-  /// What may follow: what followed the last place where the text was as it is now.
-  [[nodiscard]] std::span<const Token> guess(Index n_guesses) const noexcept;
-
-  /// Makes the State that of the text again, without guesses.
-  void forget_guesses();
-
   /// Remembers the present as that before `token`, which comes next, and forgets what lies before the last n_held
   /// bytes.
   void take_snapshot(Token token, Index n_held);
@@ -123,22 +116,14 @@ private:
   /// Goes back to before the last n_back bytes; `token` was sampled last and has not been read yet.
   void rewind(Index n_back, Token token);
 
-  Model model_;
+  TextReader reader_;
   Tokenizer tokenizer_;
-  Workspace* workspace_;
   Sampler sampler_;
-  State state_;
-  std::vector<float> logits_;   // after what state_ has read; empty before the first token
-  std::vector<float> allowed_;  // those of them that a constraint allows
+  std::vector<float> allowed_;  // the logits of tokens that a constraint allows
   std::vector<Snapshot> snapshots_;
   std::size_t n_snapshots_ = 0;  // in use, the oldest first; the others keep their memory
 
   std::vector<Token> generated_;
-  std::vector<Token> text_;  // the last tokens, read and generated, to guess from
-  // While there are guesses, state_ has read them: it is before_, then sure_, then guessed_.
-  State before_;
-  std::vector<Token> sure_, guessed_;
-  std::vector<float> guessed_logits_;  // after each guess
 };
 
 RWKV_NAMESPACE_END
@@ -155,12 +140,7 @@ RWKV_NAMESPACE_BEGIN
 
 RWKV_API Generator::Generator(Model model, Tokenizer tokenizer, Workspace& workspace, const SamplerOptions& sampling,
                               std::uint64_t seed)
-    : model_(std::move(model)),
-      tokenizer_(std::move(tokenizer)),
-      workspace_(&workspace),
-      sampler_(with_bans(sampling), seed),
-      state_(model_.new_state()),
-      before_(state_) {
+    : reader_(std::move(model), workspace), tokenizer_(std::move(tokenizer)), sampler_(with_bans(sampling), seed) {
   sampler_.set_tokenizer(tokenizer_);
 }
 
@@ -170,29 +150,17 @@ RWKV_API void Generator::read(std::span<const Token> tokens) {
   read(tokens, [](Index) { return true; });
 }
 
-RWKV_API void Generator::set_state(State state, std::span<const float> logits) {
-  model_.check(state);
-  if (!logits.empty() && std::ssize(logits) != model_.config().n_vocab) {
-    throw ArgumentError({.item = "logits",
-                         .expected = "one for each of " + std::to_string(model_.config().n_vocab) + " tokens",
-                         .found = std::to_string(logits.size())});
-  }
-  state_ = std::move(state);
-  logits_.assign(logits.begin(), logits.end());
-  text_.clear();
-}
-
 RWKV_API void Generator::set_sampling(const SamplerOptions& sampling, std::uint64_t seed) {
   sampler_ = Sampler(with_bans(sampling), seed);
   sampler_.set_tokenizer(tokenizer_);
 }
 
 RWKV_API Index Generator::vocabulary_size() const noexcept {
-  return std::min(model_.config().n_vocab, tokenizer_.n_vocab());
+  return std::min(model().config().n_vocab, tokenizer_.n_vocab());
 }
 
 RWKV_API Token Generator::draw(Constraint* constraint) {
-  std::span<const float> logits = std::span<const float>(logits_).first(static_cast<std::size_t>(vocabulary_size()));
+  std::span<const float> logits = reader_.logits().first(static_cast<std::size_t>(vocabulary_size()));
   if (constraint != nullptr) {
     allowed_.resize(logits.size());
     constraint->apply(logits, allowed_);
@@ -210,73 +178,6 @@ RWKV_API Index Generator::n_bytes(Token token) const noexcept {
   return static_cast<Index>(tokenizer_.bytes(token).size());
 }
 
-RWKV_API void Generator::feed(std::span<const Token> tokens) {
-  const std::span<const float> logits = model_.forward(tokens, state_, *workspace_);
-  logits_.assign(logits.begin(), logits.end());
-}
-
-RWKV_API std::span<const Token> Generator::guess(Index n_guesses) const noexcept {
-  constexpr std::size_t least = 2, most = 8;  // tokens that must agree, that are compared
-  std::size_t best = least - 1, next = 0;
-  for (std::size_t end = text_.size() - std::min<std::size_t>(text_.size(), 1); end > best; --end) {
-    std::size_t n = 0;  // tokens before `end` that are the last ones of the text, too
-    while (n < most && n < end && text_[end - 1 - n] == text_[text_.size() - 1 - n]) ++n;
-    if (n <= best) continue;
-    best = n;
-    next = end;
-    if (n == most) break;
-  }
-  if (best < least) return {};
-  const std::span<const Token> follows = std::span(text_).subspan(next);
-  return follows.first(std::min(follows.size(), static_cast<std::size_t>(n_guesses)));
-}
-
-RWKV_API bool Generator::advance(Token token, Index n_guesses) {
-  constexpr std::size_t most_text = 1 << 16;
-  if (text_.size() >= 2 * most_text) text_.erase(text_.begin(), text_.end() - most_text);
-  text_.push_back(token);
-  const auto n_vocab = static_cast<std::size_t>(model_.config().n_vocab);
-  if (!guessed_.empty() && guessed_.front() == token) {
-    sure_.push_back(token);
-    guessed_.erase(guessed_.begin());
-    logits_.assign(guessed_logits_.begin(), guessed_logits_.begin() + static_cast<Index>(n_vocab));
-    guessed_logits_.erase(guessed_logits_.begin(), guessed_logits_.begin() + static_cast<Index>(n_vocab));
-    return false;
-  }
-  if (guessed_.empty()) {
-    sure_.clear();
-  } else {
-    state_ = before_;
-  }
-  sure_.push_back(token);
-  const std::span<const Token> guesses = guess(n_guesses);
-  guessed_.assign(guesses.begin(), guesses.end());
-  if (guessed_.empty()) {
-    feed(sure_);
-    sure_.clear();
-    return true;
-  }
-  before_ = state_;
-  std::vector<Token> all = sure_;
-  all.insert(all.end(), guessed_.begin(), guessed_.end());
-  Sequence sequence[]{{all, &state_, Logits::all}};
-  model_.forward(sequence, *workspace_);
-  const std::span<const float> rows = sequence[0].logits.span().subspan((sure_.size() - 1) * n_vocab);
-  logits_.assign(rows.begin(), rows.begin() + static_cast<Index>(n_vocab));
-  guessed_logits_.assign(rows.begin() + static_cast<Index>(n_vocab), rows.end());
-  return true;
-}
-
-RWKV_API void Generator::forget_guesses() {
-  if (!guessed_.empty()) {
-    state_ = before_;
-    Sequence sequence[]{{sure_, &state_, Logits::none}};
-    model_.forward(sequence, *workspace_);
-  }
-  guessed_.clear();
-  sure_.clear();
-}
-
 RWKV_API SamplerOptions Generator::with_bans(SamplerOptions options) const {
   for (const Token token : options.banned) {
     if (token >= 0 && token < vocabulary_size()) continue;
@@ -292,12 +193,10 @@ RWKV_API SamplerOptions Generator::with_bans(SamplerOptions options) const {
 
 RWKV_API bool Generator::read(std::span<const Token> tokens, FunctionRef<bool(Index)> on_progress) {
   constexpr std::size_t piece = 256;
-  model_.check(tokens);
+  model().check(tokens);
   for (std::size_t first = 0; first < tokens.size(); first += piece) {
     const std::size_t n = std::min(piece, tokens.size() - first);
-    feed(tokens.subspan(first, n));
-    text_.insert(text_.end(), tokens.begin() + static_cast<Index>(first),
-                 tokens.begin() + static_cast<Index>(first + n));
+    reader_.read(tokens.subspan(first, n));
     if (!on_progress(static_cast<Index>(first + n))) return first + n == tokens.size();
   }
   return true;
@@ -308,10 +207,10 @@ RWKV_API void Generator::take_snapshot(Token token, Index n_held) {
     n_snapshots_ = 0;
     return;
   }
-  if (n_snapshots_ == snapshots_.size()) snapshots_.push_back({state_, {}, token});
+  if (n_snapshots_ == snapshots_.size()) snapshots_.push_back({state(), {}, token});
   Snapshot& newest = snapshots_[n_snapshots_++];
-  newest.state = state_;
-  newest.logits = logits_;
+  newest.state = state();
+  newest.logits.assign(logits().begin(), logits().end());
   newest.token = token;
   // The oldest is needed while its token holds one of the last n_held bytes.
   Index n_newer = 0;
@@ -326,9 +225,8 @@ RWKV_API void Generator::rewind(Index n_back, Token token) {
   // The tokens that end in the last n_back bytes, from the newest; the oldest of them may begin before.
   Index n_left = n_back - n_bytes(token);
   while (n_left > 0) {
-    Snapshot& snapshot = snapshots_[--n_snapshots_];
-    state_ = snapshot.state;
-    logits_ = snapshot.logits;
+    const Snapshot& snapshot = snapshots_[--n_snapshots_];
+    reader_.restore(snapshot.state, snapshot.logits);
     token = snapshot.token;
     generated_.pop_back();
     n_left -= n_bytes(token);
@@ -337,7 +235,7 @@ RWKV_API void Generator::rewind(Index n_back, Token token) {
   const std::string_view kept = tokenizer_.bytes(token).substr(0, static_cast<std::size_t>(-n_left));
   if (kept.empty()) return;
   const std::vector<Token> tokens = tokenizer_.encode(kept);
-  feed(tokens);
+  reader_.read(tokens);
   generated_.insert(generated_.end(), tokens.begin(), tokens.end());
 }
 
@@ -346,7 +244,7 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options) {
 }
 
 RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionRef<bool(std::string_view)> on_text) {
-  if (logits_.empty()) {
+  if (logits().empty()) {
     throw ArgumentError({.item = "generate", .problem = "there is nothing to continue", .hint = "Call read() first."});
   }
   sampler_.reset();
@@ -361,7 +259,12 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
     shown.clear();
     utf8.push(std::string_view(result.text).substr(n_shown), shown);
     n_shown = result.text.size();
-    return shown.empty() || on_text(std::string_view(shown));
+    try {
+      return shown.empty() || on_text(std::string_view(shown));
+    } catch (...) {
+      reader_.forget_guesses();
+      throw;
+    }
   };
 
   bool goes_on = true;
@@ -380,19 +283,19 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
     sampler_.accept(token);
     if (options.constraint != nullptr) options.constraint->accept(token);
     if (matcher.push(tokenizer_.bytes(token), result.text)) {
-      forget_guesses();
+      reader_.forget_guesses();
       rewind(static_cast<Index>(matcher.held().size()), token);
       result.reason = StopReason::stop_text;
     } else {
       const auto n_held = static_cast<Index>(matcher.held().size());
-      if (n_held > 0) forget_guesses();  // snapshots are of the text
+      if (n_held > 0) reader_.forget_guesses();  // snapshots are of the text
       take_snapshot(token, n_held);
-      result.n_passes += advance(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
+      result.n_passes += reader_.read_guessing(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
       generated_.push_back(token);
     }
     goes_on = show();
   }
-  forget_guesses();
+  reader_.forget_guesses();
   if (!goes_on && result.reason == StopReason::length) result.reason = StopReason::cancelled;
   if (result.reason != StopReason::stop_text) matcher.flush(result.text);  // it was read, and is no stop after all
   if (result.reason == StopReason::length && options.constraint != nullptr && options.close) {

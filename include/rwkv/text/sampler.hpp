@@ -74,6 +74,9 @@ public:
   /// Forgets the accepted tokens, and what mirostat learned. The random numbers go on.
   void reset() noexcept;
 
+  [[nodiscard]] const Random& random() const noexcept { return random_; }
+  void set_random(const Random& random) noexcept { random_ = random; }
+
   /// The tokens that never get a frequency penalty: in the original, spaces and digits (uncounted_tokens in
   /// tokenizer.hpp). None at first.
   void set_uncounted(std::vector<Token> tokens);

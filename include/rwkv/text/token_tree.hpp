@@ -14,11 +14,11 @@ RWKV_NAMESPACE_BEGIN
 
 /// A text of a TokenTree: the first `position` tokens on the way to the end of a line. A small value, good for as long
 /// as the tree has the line.
-struct Place {
+struct TextPlace {
   Index line = 0;
   Index position = 0;
 
-  friend bool operator==(const Place&, const Place&) = default;
+  friend bool operator==(const TextPlace&, const TextPlace&) = default;
 };
 
 /// Every text that was ever read, shared as far as the texts begin alike. Line 0 begins with nothing; each other line
@@ -42,7 +42,7 @@ public:
   explicit TokenTree(std::vector<Line> lines) : lines_(std::move(lines)) {}
 
   [[nodiscard]] const std::vector<Line>& lines() const noexcept { return lines_; }
-  [[nodiscard]] bool contains(Place place) const noexcept {
+  [[nodiscard]] bool contains(TextPlace place) const noexcept {
     const Line* const line = find(place.line);
     return line != nullptr && place.position >= 0 && place.position <= line->end();
   }
@@ -55,7 +55,7 @@ public:
   }
 
   /// The same text, on the oldest line that has it: equal Places are then equal texts of one history.
-  [[nodiscard]] Place normalised(Place place) const noexcept {
+  [[nodiscard]] TextPlace normalised(TextPlace place) const noexcept {
     for (const Line* line = find(place.line); line->parent >= 0 && place.position <= line->begin;) {
       place.line = line->parent;
       line = find(place.line);
@@ -64,7 +64,7 @@ public:
   }
 
   /// The tokens of a text, from number `first` on.
-  [[nodiscard]] std::vector<Token> tokens(Place place, Index first = 0) const {
+  [[nodiscard]] std::vector<Token> tokens(TextPlace place, Index first = 0) const {
     std::vector<Token> result(static_cast<std::size_t>(place.position - first));
     visit(place, first, [&](Index at, std::span<const Token> part) {
       std::ranges::copy(part, result.begin() + (at - first));
@@ -74,13 +74,13 @@ public:
   }
 
   /// Whether the text of `earlier` was passed on the way to that of `later`.
-  [[nodiscard]] bool leads_to(Place earlier, Place later) const noexcept {
+  [[nodiscard]] bool leads_to(TextPlace earlier, TextPlace later) const noexcept {
     if (earlier.position > later.position) return false;
     return normalised({later.line, earlier.position}) == normalised(earlier);
   }
 
   /// Whether the way from one text to the later one is the first of these tokens.
-  [[nodiscard]] bool is_way(Place from, Place to, std::span<const Token> tokens) const noexcept {
+  [[nodiscard]] bool is_way(TextPlace from, TextPlace to, std::span<const Token> tokens) const noexcept {
     if (!leads_to(from, to) || to.position - from.position > std::ssize(tokens)) return false;
     return visit(to, from.position, [&](Index at, std::span<const Token> part) {
       const auto same = tokens.subspan(static_cast<std::size_t>(at - from.position), part.size());
@@ -89,7 +89,7 @@ public:
   }
 
   /// Adds tokens behind a text, and gives the longer one: on the same line if it ends there, or else on a new one.
-  Place append(Place place, std::span<const Token> tokens) {
+  TextPlace append(TextPlace place, std::span<const Token> tokens) {
     place = normalised(place);
     Line* line = find(place.line);
     if (tokens.empty()) return place;
@@ -103,19 +103,19 @@ public:
   }
 
   /// Takes back the end of a line, which nobody has branched off yet.
-  void cut(Place place) {
+  void cut(TextPlace place) {
     Line& line = *find(place.line);
     line.tokens.resize(static_cast<std::size_t>(place.position - line.begin));
   }
 
   /// Tells that a text is in use, for forget().
-  void touch(Place place) noexcept {
+  void touch(TextPlace place) noexcept {
     for (Line* line = find(place.line); line != nullptr; line = find(line->parent)) line->last_used = ++clock_;
   }
 
   /// Drops lines, those used longest ago first, until there are max_tokens at most; never one on the way to `present`.
   /// Returns whether it dropped any.
-  bool forget(Index max_tokens, Place present) {
+  bool forget(Index max_tokens, TextPlace present) {
     bool has_dropped = false;
     for (Index n = n_tokens(); n > max_tokens;) {
       auto oldest = lines_.end();
@@ -141,7 +141,7 @@ private:
   [[nodiscard]] bool is_leaf(const Line& line) const noexcept {
     return line.id != 0 && std::ranges::find(lines_, line.id, &Line::parent) == lines_.end();
   }
-  [[nodiscard]] bool is_on_way(const Line& wanted, Place present) const noexcept {
+  [[nodiscard]] bool is_on_way(const Line& wanted, TextPlace present) const noexcept {
     for (const Line* line = find(present.line); line != nullptr; line = find(line->parent)) {
       if (line->id == wanted.id) return true;
     }
@@ -151,7 +151,7 @@ private:
   /// Calls on_part(position of its first token, tokens) for the parts of a text from `first` on, last part first.
   /// Stops, and returns false, when it does.
   template <class OnPart>
-  bool visit(Place place, Index first, OnPart on_part) const {
+  bool visit(TextPlace place, Index first, OnPart on_part) const {
     Index end = place.position;
     for (const Line* line = find(place.line); line != nullptr && end > first; line = find(line->parent)) {
       const Index begin = std::max(line->begin, first);
