@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// GBNF grammars and JSON Schemas: the shortest text that fits one is allowed byte by byte, and is the end.
+// GBNF grammars and JSON Schemas: the shortest text that fits one is allowed byte by byte, and is the end. Only short
+// ones: time grows with the square of what ambiguous repetitions count.
 #include "rwkv/grammar/grammar.hpp"
 
 #include "fuzz.hpp"
@@ -10,13 +11,16 @@ namespace {
 void check(const rwkv::Grammar& grammar) {
   static const rwkv::Tokenizer bytes{rwkv::ByteTokenizer()};
   rwkv::Constraint constraint(grammar, bytes);
+  constexpr std::uint64_t most = 300;  // bytes
+  rwkv::ByteAutomaton automaton(grammar.network());
+  if (automaton.n_least(automaton.start()) > most) return;
   const std::string end = constraint.shortest_end();
-  for (const char byte : std::string_view(end).substr(0, 64)) {
+  for (const char byte : end) {
     const rwkv::Token token = static_cast<unsigned char>(byte);
     rwkv_fuzz::require(constraint.allows(token));
     constraint.accept(token);
   }
-  rwkv_fuzz::require(end.size() > 64 || constraint.may_end());
+  rwkv_fuzz::require(constraint.may_end());
 }
 
 }  // namespace

@@ -75,6 +75,38 @@ TEST_CASE("choices, groups, repetitions") {
   check(R"(root ::= (("a"*)*)+)", {"", "aaa"}, {"b"});
 }
 
+TEST_CASE("repetitions behind each other are one where they can be") {
+  check(R"(root ::= "a"++)", {"a", "aaa"}, {""});
+  check(R"(root ::= "a"+*)", {"", "aaa"}, {"b"});
+  check(R"(root ::= "a"*+)", {"", "aaa"}, {"b"});
+  check(R"(root ::= "a"??)", {"", "a"}, {"aa"});
+  check(R"(root ::= "a"?{3})", {"", "a", "aaa"}, {"aaaa"});
+  check(R"(root ::= "a"?{2,})", {"", "aaaa"}, {"b"});
+  check(R"(root ::= "a"+{3})", {"aaa", "aaaaaa"}, {"", "aa"});
+  check(R"(root ::= "a"+{2,3} "b")", {"aab", "aaaaaab"}, {"ab", "b"});
+  check(R"(root ::= "a"+{0,2} "b")", {"b", "ab", "aaaaab"}, {"a"});
+  check(R"(root ::= "a"+{0} "b")", {"b"}, {"ab"});
+  check(R"(root ::= "a"{2}{3})", {"aaaaaa"}, {"aa", "aaa", "aaaaaaa"});
+  check(R"(root ::= "a"{2,3}*)", {"", "aa", "aaaaa"}, {"a"});
+}
+
+TEST_CASE("what can be read in too many ways is refused, and the automaton stays as it was") {
+  CHECK_THROWS_WITH_AS(automaton(R"(root ::= ("a"? "b"?){80000})"), doctest::Contains("too ambiguous"),
+                       UnsupportedError);
+  ByteAutomaton machine = automaton(R"(root ::= "x" (("a"? "b"?){80000} | "c") | "y")");
+  for (int i = 0; i < 2; ++i) {
+    CHECK_THROWS_WITH_AS(static_cast<void>(machine.next(machine.start(), "x")), doctest::Contains("too ambiguous"),
+                         UnsupportedError);
+  }
+  CHECK(machine.may_end(machine.next(machine.start(), "y")));
+}
+
+TEST_CASE("found by fuzzing: the shortest end of many repetitions is found in a moment") {
+  ByteAutomaton machine =
+      automaton("root ::= (\"a\" | [b-z] \"b\")" + std::string(14, '+') + "{1000}" + std::string(7, '+') + " root*");
+  CHECK(machine.shortest_end(machine.start()) == std::string(1000, 'a'));
+}
+
 TEST_CASE("rules span lines, refer to later ones and to themselves, and have comments") {
   check(
       "# a comment\nroot ::= # another\n  first-one  # one more\n  | second_2\n\nfirst-one ::= "

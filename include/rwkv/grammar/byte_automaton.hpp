@@ -86,10 +86,14 @@ private:
 ///
 /// States are numbers and belong to their automaton. Positions that no text can lead to the end from are left out, so a
 /// state other than `dead` can always be completed. Not for several threads at once.
+///
+/// A state costs time and memory for each of its positions. What makes a new one throws UnsupportedError if it would
+/// have more than max_positions; the automaton is then as it was.
 class ByteAutomaton {
 public:
   using State = std::uint32_t;
   static constexpr State dead = 0;
+  static constexpr std::size_t max_positions = 1 << 16;
 
   explicit ByteAutomaton(std::shared_ptr<const RuleNetwork> network);
 
@@ -150,6 +154,8 @@ private:
   /// The state of all positions that those in open_ lead to without reading.
   State close();
   void visit(Position position);
+  /// Forgets the state that is being made, and throws.
+  [[noreturn]] void refuse();
   State intern_state();
   std::uint32_t intern_frame(std::vector<Position>& positions);
   [[nodiscard]] std::uint64_t n_least(Position position) const noexcept;
@@ -262,12 +268,26 @@ RWKV_API void ByteAutomaton::visit(Position position) {
   }
 }
 
+RWKV_API void ByteAutomaton::refuse() {
+  open_.clear();
+  found_.clear();
+  seen_.clear();
+  for (const int rank : called_)
+    callers_[static_cast<std::size_t>(network_->by_rank[static_cast<std::size_t>(rank)])].clear();
+  called_.clear();
+  throw UnsupportedError({.item = "grammar",
+                          .problem = "is too ambiguous: one text can be read in too many ways",
+                          .expected = "at most " + std::to_string(max_positions) + " places in it at a time",
+                          .hint = "Repetitions of what repeats, or of what may be empty, multiply."});
+}
+
 RWKV_API ByteAutomaton::State ByteAutomaton::close() {
   while (true) {
     while (!open_.empty()) {
       const Position position = open_.back();
       open_.pop_back();
       visit(position);
+      if (seen_.size() > max_positions) refuse();
     }
     if (called_.empty()) break;
     std::ranges::pop_heap(called_, std::greater<>());
@@ -301,12 +321,12 @@ RWKV_API std::string ByteAutomaton::shortest_end(State state) {
   }
   std::string text;
   while (least_[state] > 0) {
-    std::size_t best = 0;
-    for (std::size_t c = 1; c < n_classes_; ++c) {
-      if (least_[next_of_class(state, c)] < least_[next_of_class(state, best)]) best = c;
+    unsigned char byte = 255;
+    for (const Position& position : states_[state]) {  // after the byte of one that is nearest, one less is missing
+      if (n_least(position) == least_[state]) byte = std::min(byte, network_->node(position.node).bytes.first);
     }
-    state = next_of_class(state, best);
-    text += static_cast<char>(network_->byte_of[best]);
+    state = next(state, byte);
+    text += static_cast<char>(byte);
   }
   return text;
 }

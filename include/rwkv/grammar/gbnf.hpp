@@ -221,35 +221,47 @@ private:
     return value;
   }
 
+  /// How often; without `most` as often as one likes.
+  struct Times {
+    std::uint64_t least;
+    std::optional<std::uint64_t> most;
+  };
+
   [[nodiscard]] Part repeated(Part part) {
-    while (true) {
-      skip_space();
-      if (accept("*")) {
-        part = builder_.repeat(part, 0, {});
-      } else if (accept("+")) {
-        part = builder_.repeat(part, 1, {});
-      } else if (accept("?")) {
-        part = builder_.optional(part);
-      } else if (accept("{")) {
-        part = counted(part);
-      } else {
-        return part;
-      }
+    std::optional<Times> inner = times();
+    while (inner) {
+      const std::optional<Times> outer = times(), both = outer ? joined(*inner, *outer) : outer;
+      if (!both) part = builder_.repeat(part, inner->least, inner->most);
+      inner = both ? both : outer;
     }
+    return part;
   }
 
-  [[nodiscard]] Part counted(Part part) {
-    const std::size_t begin = position_ - 1;
-    const auto least = number();
-    std::optional<std::uint64_t> most = least;
+  /// What both say in one, if it can be said so: one text is then read in fewer ways. (x+)* is x*.
+  [[nodiscard]] static std::optional<Times> joined(const Times& inner, const Times& outer) {
+    if (inner.least <= 1 && !inner.most && outer.most != 0) return Times{inner.least * outer.least, {}};
+    if (inner.least == 0 && inner.most == 1) return Times{0, outer.most};
+    return {};
+  }
+
+  /// What stands behind an item: *, +, ? or {}.
+  [[nodiscard]] std::optional<Times> times() {
+    skip_space();
+    const std::size_t begin = position_;
+    if (accept("*")) return Times{0, {}};
+    if (accept("+")) return Times{1, {}};
+    if (accept("?")) return Times{0, 1};
+    if (!accept("{")) return {};
+    Times result{number(), {}};
+    result.most = result.least;
     if (accept(",")) {
       skip_space();
-      most.reset();
-      if (front() != '}') most = number();
+      result.most.reset();
+      if (front() != '}') result.most = number();
     }
     if (!accept("}")) fail("}");
-    if (most && *most < least) fail_at(begin, "the most is less than the least");
-    return builder_.repeat(part, least, most);
+    if (result.most && *result.most < result.least) fail_at(begin, "the most is less than the least");
+    return result;
   }
 
   [[nodiscard]] std::uint64_t number() {
