@@ -12,6 +12,7 @@
 #include <csignal>
 #include <string>
 
+#include "rwkv/core/error.hpp"
 #include "support/support.hpp"
 
 namespace rwkv_test {
