@@ -1,0 +1,1 @@
+// Nothing: the block says all it needs.
