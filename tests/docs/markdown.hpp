@@ -28,7 +28,7 @@ namespace rwkv_test {
 /// | file PATH         | any             | it is this file of the tree                                            |
 /// | expect TEXT       | sh              | what its commands print has this in it                                 |
 /// | stdin TEXT        | sh              | what its commands read                                                 |
-/// | flags REASON      | sh              | not run; its programs, scripts, flags and presets exist                |
+/// | flags REASON      | sh, none        | not run; its programs, scripts, flags and presets exist                |
 /// | save NAME         | any             | a file for the commands of the page that come after it                 |
 /// | output            | any             | not code: what a program printed                                       |
 /// | illustration WHY  | any             | not tested                                                             |
@@ -216,7 +216,9 @@ private:
       if (!is_used) complain(*block, "no later block uses the file " + name);
       continue;
     }
-    if (block->is_exempt() || block->has("file") || block->language == "cmake" || block->language == "sh") continue;
+    const bool has_test =
+        block->has("file") || block->has("flags") || block->language == "cmake" || block->language == "sh";
+    if (block->is_exempt() || has_test) continue;
     if (block->language != "cpp") {
       complain(*block, "a block of '" + block->language + "' has no test, and is not marked as output or illustration");
     } else if (!block->has("check")) {

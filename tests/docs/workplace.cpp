@@ -173,7 +173,7 @@ Workplace::Workplace() : before_(fs::current_path()) {
   fs::current_path(folder_);
   REQUIRE(program("convert examples/models/fairy-tales-v7.safetensors model.pth").status == 0);
   fs::copy_file("examples/models/fairy-tales.vocab", "rwkv_vocab_v20230424.txt");
-  write_file("text.txt", read_whole("tests/data/fairy-tales.txt").substr(0, 3000));
+  write_file("text.txt", read_whole("tests/data/fairy-tales.txt").substr(0, 1500));
 }
 
 Workplace::~Workplace() {
