@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "docs/workplace.hpp"
-#include "rwkv/arch/synthetic.hpp"
 #include "rwkv/calibrate.hpp"
 #include "rwkv/convert.hpp"
 #include "rwkv/embed.hpp"
@@ -23,6 +22,5 @@
 #include "rwkv/io/write.hpp"
 #include "rwkv/report_quality.hpp"
 #include "rwkv/rwkv.hpp"
-#include "rwkv/state_exchange.hpp"
 #include "support/count_allocations.hpp"
 #include "support/support.hpp"
