@@ -15,7 +15,7 @@ add_custom_command(OUTPUT ${page_tests} COMMAND docs_write_tests ${PROJECT_SOURC
                    DEPENDS docs_write_tests ${page_files} VERBATIM)
 
 set_source_files_properties(${page_tests} PROPERTIES COMPILE_OPTIONS -O0)
-add_executable(docs_pages ${page_tests} docs/workplace.cpp docs/commands.cpp support/count_allocations.cpp)
+add_executable(docs_pages ${page_tests} docs/workplace.cpp docs/wrong_commands.cpp support/count_allocations.cpp)
 target_link_libraries(docs_pages PRIVATE rwkv_test_main)
 target_compile_definitions(docs_pages PRIVATE
   RWKV_PROGRAM="${PROJECT_BINARY_DIR}/bin/rwkv" RWKV_TREE="${PROJECT_SOURCE_DIR}" RWKV_BUILD="${PROJECT_BINARY_DIR}"

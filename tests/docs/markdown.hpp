@@ -17,13 +17,12 @@ namespace rwkv_test {
 
 /// A block of code, with what the comment before it says about its test, a line for each word:
 ///
-///   <!-- test: prelude model
+///   <!-- test: continue
 ///              check logits.size() == 3072 -->
 ///
 /// | word              | of              | meaning                                                                |
 /// | ----------------- | --------------- | ---------------------------------------------------------------------- |
-/// | check EXPRESSION  | cpp             | run as the body of a function, behind which this must be true          |
-/// | prelude NAME      | cpp             | begin the function with tests/docs/NAME.prelude.hpp instead of model   |
+/// | check EXPRESSION  | cpp             | run in a function, behind prelude.hpp; then this must be true          |
 /// | continue          | cpp             | in the same function as the block before                               |
 /// | file PATH         | any             | it is this file of the tree                                            |
 /// | expect TEXT       | sh              | what its commands print has this in it                                 |

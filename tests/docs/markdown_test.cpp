@@ -36,9 +36,9 @@ TEST_CASE("what is indented by four is a block of commands, but not in a list") 
 }
 
 TEST_CASE("the comment before a block says how it is tested") {
-  const MarkdownPage read = page("<!-- test: prelude none\n     check a == b -->\n\n```cpp\n```\n\n```cpp\n```\n");
+  const MarkdownPage read = page("<!-- test: expect none\n     check a == b -->\n\n```cpp\n```\n\n```cpp\n```\n");
   REQUIRE(read.blocks.size() == 2);
-  CHECK(read.blocks[0].value("prelude") == "none");
+  CHECK(read.blocks[0].value("expect") == "none");
   CHECK(read.blocks[0].value("check") == "a == b");
   CHECK(read.blocks[1].words.empty());
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "docs/workplace.hpp"
 
-#include <array>
-
 #include "examples/program.hpp"
 
 namespace fs = std::filesystem;
@@ -12,7 +10,7 @@ namespace {
 
 const fs::path program_folder = fs::path(RWKV_PROGRAM).parent_path();
 
-/// Puts what the library needs into an empty folder, and installs it beside, where it is asked for.
+/// Writes a project that has the tree as its folder rwkv.hpp, and a piece of CMake behind its target.
 void write_project(const fs::path& folder, const std::string& block) {
   fs::create_directories(folder);
   fs::create_directory_symlink(RWKV_TREE, folder / "rwkv.hpp");
@@ -47,100 +45,6 @@ void run_block(const CodeBlock& block) {
   CAPTURE(result.err);
   CHECK(result.status == 0);
   if (block.has("expect")) CHECK((result.out + result.err).find(block.value("expect")) != std::string::npos);
-}
-
-/// Words of a command, without the brackets and bars of a synopsis.
-std::vector<std::string> words_of(std::string command) {
-  for (char& c : command) {
-    if (std::string_view("[]|\"'()").find(c) != std::string_view::npos) c = ' ';
-  }
-  std::istringstream stream(command);
-  std::vector<std::string> words;
-  for (std::string word; stream >> word;) words.push_back(word);
-  return words;
-}
-
-/// "--flag" of "--flag=value" and "--flag...", "-n" of "-n"; nothing of other words, numbers among them.
-std::string flag_of(const std::string& word) {
-  const std::size_t first = word.find_first_not_of('-');
-  if (first == word.npos || first == 0 || std::isalpha(static_cast<unsigned char>(word[first])) == 0) return {};
-  if (first == 1) return word.substr(0, 2);
-  return word.substr(0, word.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_"));
-}
-
-bool has_word(const std::string& text, const std::string& word) {
-  constexpr std::string_view of_words = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-  for (std::size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
-    const std::size_t end = at + word.size();
-    const bool begins = at == 0 || of_words.find(text[at - 1]) == of_words.npos;
-    if (begins && (end == text.size() || of_words.find(text[end]) == of_words.npos)) return true;
-  }
-  return false;
-}
-
-/// What CMake knows: its files, one after the other, and the presets.
-const std::string& cmake_text() {
-  static const std::string text = [] {
-    std::string all = read_whole(in_tree("CMakePresets.json"));
-    for (const char* file :
-         {"CMakeLists.txt", "tests/CMakeLists.txt", "tests/fuzz/CMakeLists.txt", "bench/CMakeLists.txt",
-          "examples/CMakeLists.txt", "docs/CMakeLists.txt", "cmake/warnings.cmake"}) {
-      all += read_whole(in_tree(file));
-    }
-    return all;
-  }();
-  return text;
-}
-
-std::string wrong_flags(const std::vector<std::string>& words, std::size_t first, const std::string& known) {
-  std::string wrong;
-  for (std::size_t i = first; i < words.size(); ++i) {
-    const std::string flag = flag_of(words[i]);
-    if (!flag.empty() && !has_word(known, flag)) wrong += words[0] + " has no " + flag + "\n";
-  }
-  return wrong;
-}
-
-std::string wrong_rwkv(const std::vector<std::string>& words) {
-  if (words.size() < 2 || words[1] == "COMMAND" || words[1].starts_with("-")) return {};
-  std::string command = words[1];
-  if (command == "eval" && words.size() > 2) command += " " + words[2];
-  static std::vector<std::pair<std::string, Result>> helps;
-  auto help = std::find_if(helps.begin(), helps.end(), [&](const auto& each) { return each.first == command; });
-  if (help == helps.end()) help = helps.insert(helps.end(), {command, program(command + " --help")});
-  if (help->second.out.find("Usage: rwkv " + command) == std::string::npos)
-    return "rwkv has no command " + command + "\n";
-  return wrong_flags(words, 2, help->second.out);
-}
-
-std::string wrong_cmake(const std::vector<std::string>& words) {
-  std::string wrong;
-  for (std::size_t i = 1; i < words.size(); ++i) {
-    const bool is_name = words[i - 1] == "--preset" || words[i - 1] == "--target";
-    const bool is_variable = words[i].starts_with("-DRWKV_");
-    const std::string name = is_name ? words[i] : is_variable ? words[i].substr(2, words[i].find('=') - 2) : "";
-    if (!name.empty() && !has_word(cmake_text(), name)) wrong += words[0] + " knows nothing of " + name + "\n";
-  }
-  return wrong;
-}
-
-std::string wrong_script(const std::vector<std::string>& words, const std::string& folder) {
-  for (const std::string& path : {in_tree(words[1]), in_tree(folder + "/" + words[1])}) {
-    if (fs::exists(path)) return wrong_flags(words, 2, read_whole(path));
-  }
-  return "there is no " + words[1] + "\n";
-}
-
-std::string wrong_command(std::vector<std::string> words, const std::string& folder) {
-  while (!words.empty() && words[0].find('=') != std::string::npos) words.erase(words.begin());  // NAME=value
-  if (words.empty()) return {};
-  const std::string name = fs::path(words[0]).filename().string();
-  if (name == "rwkv") return wrong_rwkv(words);
-  if (name == "cmake" || name == "ctest") return wrong_cmake(words);
-  if ((name == "sh" || name == "python3") && words.size() > 1) return wrong_script(words, folder);
-  if (words[0].starts_with("build/")) return has_word(cmake_text(), name) ? "" : "no target makes " + words[0] + "\n";
-  constexpr std::array known{"cd", "git", "curl", "cat", "ls", "apt-get", "export", "diff"};
-  return std::find(known.begin(), known.end(), name) == known.end() ? "nothing is known of " + words[0] + "\n" : "";
 }
 
 /// A source file without the comment it begins with.
@@ -183,26 +87,6 @@ Workplace::~Workplace() {
   fs::current_path(before_);
   std::error_code ignored;
   fs::remove_all(folder_, ignored);
-}
-
-std::string wrong_commands(const std::string& text, const std::string& folder) {
-  std::string wrong, line;
-  std::istringstream lines(text);
-  for (std::string part; std::getline(lines, part);) {
-    const std::string content = trimmed(part);
-    line += content.substr(0, std::min(content.find(" #"), content.find("    ")));  // a comment, or an explanation
-    if (line.ends_with("\\")) {
-      line.back() = ' ';
-      continue;
-    }
-    if (line.starts_with("#")) line.clear();
-    for (std::size_t end = 0; !line.empty(); line.erase(0, end)) {  // at && and ;
-      const std::size_t next = std::min(line.find("&&"), line.find("; "));
-      wrong += wrong_command(words_of(line.substr(0, next)), folder);
-      end = next == line.npos ? line.size() : next + 2;
-    }
-  }
-  return wrong;
 }
 
 void check_page(const std::string& path) {

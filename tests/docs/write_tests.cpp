@@ -36,9 +36,8 @@ private:
   void add(const std::string& path, const CodeBlock& block) {
     if (!block.has("continue")) {
       end_test();
-      const std::string prelude = block.has("prelude") ? block.value("prelude") : "model";
       out_ << "TEST_CASE(\"" << path << ": the C++ of line " << block.line << "\") {\n"
-           << "const rwkv_test::Workplace workplace;\n#include \"docs/" << prelude << ".prelude.hpp\"\n";
+           << "const rwkv_test::Workplace workplace;\n#include \"docs/prelude.hpp\"\n";
       is_open_ = true;
     }
     out_ << "#line " << block.line << " \"" << root_ << "/" << path << "\"\n" << block.text;

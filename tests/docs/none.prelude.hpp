@@ -1,1 +1,0 @@
-// Nothing: the block says all it needs.
