@@ -80,7 +80,9 @@ Workplace::Workplace() : before_(fs::current_path()) {
   REQUIRE(program("convert alone.safetensors model.pth").status == 0);
   fs::remove("alone.safetensors");
   fs::copy_file("examples/models/fairy-tales.vocab", "rwkv_vocab_v20230424.txt");
-  write_file("text.txt", read_whole("tests/data/fairy-tales.txt").substr(0, 800));
+  const std::string tales = read_whole("tests/data/fairy-tales.txt");
+  write_file("text.txt", tales.substr(0, 800));
+  write_file("other.txt", tales.substr(800, 800));
 }
 
 Workplace::~Workplace() {

@@ -18,7 +18,7 @@ namespace rwkv_test {
 
 /// Makes a folder the current one, until it goes. It looks as the tree of a user who has built the program and put a
 /// model there: build/compiled/bin, model.pth, the vocabulary of its family under the name of the World vocabulary, and
-/// text.txt, some hundred characters; model.pth is the model of the program.
+/// text.txt and other.txt, some hundred characters; model.pth is the model of the program.
 class Workplace {
 public:
   Workplace();
