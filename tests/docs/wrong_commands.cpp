@@ -53,6 +53,12 @@ const std::string& cmake_text() {
   return text;
 }
 
+/// bench_NAME is made of bench/NAME.cpp, in a loop.
+bool is_known(const std::string& name) {
+  const bool is_bench = name.starts_with("bench_") && fs::exists(in_tree("bench/" + name.substr(6) + ".cpp"));
+  return is_bench || has_word(cmake_text(), name);
+}
+
 std::string wrong_flags(const std::vector<std::string>& words, std::size_t first, const std::string& known) {
   std::string wrong;
   for (std::size_t i = first; i < words.size(); ++i) {
@@ -80,7 +86,7 @@ std::string wrong_cmake(const std::vector<std::string>& words) {
     const bool is_name = words[i - 1] == "--preset" || words[i - 1] == "--target";
     const bool is_variable = words[i].starts_with("-DRWKV_");
     const std::string name = is_name ? words[i] : is_variable ? words[i].substr(2, words[i].find('=') - 2) : "";
-    if (!name.empty() && !has_word(cmake_text(), name)) wrong += words[0] + " knows nothing of " + name + "\n";
+    if (!name.empty() && !is_known(name)) wrong += words[0] + " knows nothing of " + name + "\n";
   }
   return wrong;
 }
@@ -99,7 +105,7 @@ std::string wrong_command(std::vector<std::string> words, const std::string& fol
   if (name == "rwkv") return wrong_rwkv(words);
   if (name == "cmake" || name == "ctest") return wrong_cmake(words);
   if ((name == "sh" || name == "python3") && words.size() > 1) return wrong_script(words, folder);
-  if (words[0].starts_with("build/")) return has_word(cmake_text(), name) ? "" : "no target makes " + words[0] + "\n";
+  if (words[0].starts_with("build/")) return is_known(name) ? "" : "no target makes " + words[0] + "\n";
   constexpr std::array known{"cd", "git", "curl", "cat", "ls", "apt-get", "export", "diff"};
   return std::find(known.begin(), known.end(), name) == known.end() ? "nothing is known of " + words[0] + "\n" : "";
 }
