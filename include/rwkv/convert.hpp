@@ -17,6 +17,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// What a conversion changes; without options, nothing.
 struct ConvertOptions {
   std::optional<DType> dtype = {};  ///< what the weights are stored in, see stored_dtype; nothing: each in its own
   TensorTypes types = {};           ///< what single tensors are stored in, instead; see choose_types

@@ -19,7 +19,9 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// What a conversion changed.
 struct QualityReport {
+  /// A matrix that is stored in another type.
   struct Tensor {
     std::string name;
     DType dtype = DType::f32;  ///< of the copy

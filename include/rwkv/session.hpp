@@ -24,6 +24,7 @@ namespace detail {
 class SessionFile;
 }
 
+/// How much a session keeps.
 struct SessionOptions {
   Index interval = 256;                ///< > 0; tokens between the regular checkpoints
   Index max_bytes = Index{256} << 20;  ///< >= 0; memory for checkpoints

@@ -26,6 +26,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// What a session file holds, and how exactly.
 struct SessionFileOptions {
   /// What the short forms change, with the demo model (RWKV-7 of 8 MB, heads of 32; saved and loaded after a prompt of
   /// 1500 tokens, then 300 more read; tests/session_file_test.cpp measures it):

@@ -22,6 +22,7 @@ RWKV_NAMESPACE_BEGIN
 /// The tensors that a State consists of, one after the other in one array. Layers add theirs when they are made.
 class StateLayout {
 public:
+  /// One tensor.
   struct Entry {
     std::string name;  ///< "blocks.0.att.aa"
     Shape shape;

@@ -20,6 +20,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// How a Workspace computes.
 struct WorkspaceOptions {
   int n_threads = 0;            ///< 0: one for each core this process may use
   std::optional<Isa> isa = {};  ///< the fastest this processor has

@@ -35,6 +35,7 @@ struct LowRank {
   friend constexpr bool operator==(const LowRank&, const LowRank&) noexcept = default;
 };
 
+/// The generation and the sizes of a model: all that detect() reads off its tensors.
 struct Config {
   Generation generation = Generation::v4;
   Index n_layer = 0;

@@ -30,6 +30,7 @@ namespace detail {
 
 // Scales and minima are f16, little-endian, at addresses of any alignment: blocks are copied before they are looked at.
 
+/// 32 numbers of 4 bits with a common scale.
 struct BlockQ4_0 {  // (q - 8) d
   static constexpr int size = 32;
   std::uint16_t d;
@@ -40,6 +41,7 @@ struct BlockQ4_0 {  // (q - 8) d
   }
 };
 
+/// 32 numbers of 4 bits with a common scale and minimum.
 struct BlockQ4_1 {  // q d + m
   static constexpr int size = 32;
   std::uint16_t d, m;
@@ -50,6 +52,7 @@ struct BlockQ4_1 {  // q d + m
   }
 };
 
+/// 32 numbers of 5 bits with a common scale.
 struct BlockQ5_0 {  // (q - 16) d, the fifth bits apart
   static constexpr int size = 32;
   std::uint16_t d;
@@ -63,6 +66,7 @@ struct BlockQ5_0 {  // (q - 16) d, the fifth bits apart
   }
 };
 
+/// 32 numbers of 5 bits with a common scale and minimum.
 struct BlockQ5_1 {  // q d + m, the fifth bits apart
   static constexpr int size = 32;
   std::uint16_t d, m;
@@ -76,6 +80,7 @@ struct BlockQ5_1 {  // q d + m, the fifth bits apart
   }
 };
 
+/// 32 numbers of 8 bits with a common scale.
 struct BlockQ8_0 {  // q d
   static constexpr int size = 32;
   std::uint16_t d;
@@ -86,6 +91,7 @@ struct BlockQ8_0 {  // q d
   }
 };
 
+/// 32 numbers of 4 bits that stand for values of a fixed table, with a common scale.
 struct BlockIQ4_NL {  // iq4_values[q] d
   static constexpr int size = 32;
   std::uint16_t d;
@@ -113,6 +119,7 @@ struct GroupScales {
   }
 };
 
+/// 256 numbers of 4 bits; each 32 have a scale and a minimum, of 6 bits.
 struct BlockQ4_K {  // q scale - minimum; two groups of 32 share 32 bytes, the first has their low halves
   static constexpr int size = 256;
   GroupScales scales;
@@ -126,6 +133,7 @@ struct BlockQ4_K {  // q scale - minimum; two groups of 32 share 32 bytes, the f
   }
 };
 
+/// 256 numbers of 5 bits; each 32 have a scale and a minimum, of 6 bits.
 struct BlockQ5_K {  // the same with fifth bits: bit `group` of high[i % 32]
   static constexpr int size = 256;
   GroupScales scales;
@@ -141,6 +149,7 @@ struct BlockQ5_K {  // the same with fifth bits: bit `group` of high[i % 32]
   }
 };
 
+/// 256 numbers of 6 bits; each 16 have a scale, of 8 bits.
 struct BlockQ6_K {  // (q - 32) d scale, a scale for 16; the low 4 bits and the high 2 apart, in halves of 128
   static constexpr int size = 256;
   std::uint8_t low[128];

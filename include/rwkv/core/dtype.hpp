@@ -12,6 +12,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// How the elements of a tensor are stored.
 enum class DType : std::uint8_t {
   f32,
   f16,
@@ -34,6 +35,7 @@ enum class DType : std::uint8_t {
   boolean
 };
 
+/// What is to be known of a DType.
 struct DTypeInfo {
   DType dtype;
   std::string_view name;  ///< as in messages and in `--dtype`

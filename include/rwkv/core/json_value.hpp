@@ -14,6 +14,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// A JSON document as a tree.
 struct JsonValue {
   using Kind = JsonReader::Kind;
 

@@ -14,6 +14,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// What a model gave the token that did come next.
 struct Prediction {
   double log_p;  ///< ln softmax(logits)[next], in double; NaN if a logit is NaN or +infinity, or all are -infinity
   bool is_best;  ///< whether no other token has a larger logit, and none with a lower id the same

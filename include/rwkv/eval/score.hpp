@@ -34,6 +34,7 @@ struct Score {
   }
 };
 
+/// How passages are read; figures differ by rounding only.
 struct ScoreOptions {
   Index n_together = 8;  ///< >= 1; passages that are read as one batch: every weight is read once for all of them
 };

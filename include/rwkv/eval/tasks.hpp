@@ -92,6 +92,7 @@ private:
   throw ArgumentError({.item = "LAMBADA", .expected = "a text of two words and more", .found = in_quotes(text)});
 }
 
+/// How well the last words of texts were predicted.
 struct LambadaResult {
   Index n = 0, n_correct = 0;
   double log_p = 0;
@@ -115,6 +116,7 @@ struct Question {
   Index answer;  ///< of the right one, from 0
 };
 
+/// How many questions were answered correctly.
 struct ChoiceResult {
   Index n = 0, n_correct = 0, n_correct_normalised = 0;
 

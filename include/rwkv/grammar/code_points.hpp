@@ -17,6 +17,7 @@ RWKV_NAMESPACE_BEGIN
 /// A set of code points, 0 to U+10FFFF.
 class CodePoints {
 public:
+  /// The code points from the first to the last, both included.
   struct Range {
     char32_t first, last;  // both are in the set
     friend constexpr bool operator==(const Range&, const Range&) noexcept = default;

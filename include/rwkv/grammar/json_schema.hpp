@@ -34,9 +34,8 @@ RWKV_NAMESPACE_BEGIN
 ///   pattern                  as PatternGrammar; not beside minLength, maxLength or format
 ///   format                   date (years from 1000), time, date-time, uuid, ipv4
 ///   minimum, maximum, exclusiveMinimum, exclusiveMaximum    exact, as NumberGrammar
-///   anyOf, oneOf, allOf      oneOf if no value can fit two of them, for reasons that MergedSchemas::are_disjoint
-///   lists;
-///                            what stands beside them, and what allOf joins, as far as MergedSchemas can say it in one
+///   anyOf, oneOf, allOf      oneOf if no value can fit two of them, as MergedSchemas::are_disjoint finds out; what
+///                            stands beside them, and what allOf joins, as far as MergedSchemas can say it in one
 ///   $ref                     within the schema: "#", "#/$defs/name"; may be recursive
 ///   true, false              any value, none
 ///

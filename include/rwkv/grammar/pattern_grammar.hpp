@@ -27,7 +27,7 @@ RWKV_NAMESPACE_BEGIN
 ///   ^ $                                        at the beginning and at the end of the alternatives of the whole
 ///
 /// As in JSON Schema, what is not anchored may stand anywhere in the string. All else is an UnsupportedError: backward
-/// references, looking ahead and behind, \b, \p{...}.
+/// references, looking ahead and behind, `\b`, `\p{...}`.
 class PatternGrammar {
 public:
   using Part = GrammarBuilder::Part;

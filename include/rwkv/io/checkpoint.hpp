@@ -25,6 +25,7 @@ inline constexpr std::string_view group_norm_eps_key = "group_norm_eps";
 /// The tensors are views: where the file allows it they point into its mapping, which lives as long as any of them.
 class Checkpoint {
 public:
+  /// A tensor and its name, as in the official files.
   struct Entry {
     std::string name;
     TensorView tensor;

@@ -33,6 +33,7 @@ struct GgufArray {
 /// the file.
 using GgufValue = std::variant<std::int64_t, std::uint64_t, double, bool, std::string_view, GgufArray>;
 
+/// A GGUF file as it is: nothing is renamed.
 struct GgufFile {
   Checkpoint tensors;  ///< in the names of the file
   std::vector<std::pair<std::string_view, GgufValue>> metadata;

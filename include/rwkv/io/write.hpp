@@ -14,8 +14,10 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// The formats that can be written.
 enum class FileFormat { pth, safetensors, gguf, rwkvcpp };
 
+/// What is to be known of a FileFormat.
 struct FileFormatInfo {
   FileFormat format;
   std::string_view name;       ///< as in messages and in `--format`

@@ -13,6 +13,7 @@
 RWKV_NAMESPACE_BEGIN
 namespace kernels {
 
+/// Vectors of 16 bytes in portable C++, for the texts that instruction sets share.
 template <class Scalar>
 struct PortableLanes {
   static constexpr Index count = 16 / sizeof(Scalar);

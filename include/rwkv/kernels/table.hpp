@@ -95,6 +95,7 @@ inline constexpr Index max_columns_of_task = 256;
 /// As many inputs at most are added up by one call of gemv_by_input.
 inline constexpr Index inputs_of_task = 256;
 
+/// The functions of one instruction set. All are noexcept, allocate nothing and check nothing.
 template <class Scalar>
 struct KernelTable {
   Isa isa;

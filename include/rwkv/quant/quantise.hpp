@@ -35,6 +35,7 @@ enum class ScaleRule {
   search
 };
 
+/// How numbers are rounded to blocks.
 struct QuantiseOptions {
   ScaleRule rule = ScaleRule::search;
   /// w [n_in], shared by all rows: how much the error of each input counts, such as the mean square of its activations

@@ -18,6 +18,7 @@ RWKV_NAMESPACE_BEGIN
 /// A list of merges, the first of which come first. Immutable; 12 bytes for each and 4 for each token.
 class BpeMerges {
 public:
+  /// Two neighbours, and the token that takes their place.
   struct Merge {
     Token left, right, merged;
   };

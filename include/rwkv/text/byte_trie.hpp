@@ -18,6 +18,7 @@ RWKV_NAMESPACE_BEGIN
 /// node follow: one number for each node says where they begin.
 class ByteTrie {
 public:
+  /// A token and its bytes.
   struct Entry {
     std::string_view bytes;
     Token token;

@@ -49,17 +49,15 @@ private:
 
 /// The templates of the published models, by name:
 ///
-/// | name          | for                     | a prompt, and what stops the answer                                    |
-/// | ------------- | ----------------------- | ---------------------------------------------------------------------- |
-/// | world         | World models before G1  | `User: {text}\n\nAssistant:`, until `\n\n`: answers have no blank lines
-/// | | g1            | G1, without thinking    | the same, until `\n\nUser:` | | think         | G1 | `... Assistant:
-/// <think`; the model goes on with `>`                    | | fake-think    | G1, answers at once     | `... Assistant:
-/// <think>\n</think`                                      | | function-call | G1, JSON calls          | ```` ...
-/// Assistant: ```json ````, until ```` ``` ````                  | | fill-in       | G1c and later           |
-/// `✿prefix✿✿suffix✿{after}✿middle✿{before}`, see fill_in_prompt          | | instruction   | World                   |
-/// `Instruction: {text}\n\nResponse:`, until `\n\n`                       | | raven         | RWKV-4 Raven            |
-/// `Bob: {text}\n\nAlice:`, until `\n\n`                                  | | text          | every model             |
-/// `{text}`, until the end of text: the model goes on with what was said  |
+/// - world, for World models before G1: `User: {text}\n\nAssistant:`, until `\n\n`: answers have no blank lines.
+/// - g1, for G1 without thinking: the same, until `\n\nUser:`.
+/// - think, for G1: ends in `Assistant: <think`; the model goes on with `>`.
+/// - fake-think, for G1, answers at once: ends in `Assistant: <think>\n</think`.
+/// - function-call, for G1, JSON calls: ends in `Assistant:` and a fence for JSON, until the fence that closes it.
+/// - fill-in, for G1c and later: `✿prefix✿✿suffix✿{after}✿middle✿{before}`, see fill_in_prompt.
+/// - instruction, for World models: `Instruction: {text}\n\nResponse:`, until `\n\n`.
+/// - raven, for RWKV-4 Raven: `Bob: {text}\n\nAlice:`, until `\n\n`.
+/// - text, for every model: `{text}`, until the end of text: the model goes on with what was said.
 ///
 /// With `System: {text}\n\n` first in those with a User; of function-call it names the tools. To make "think" think
 /// less or more, the user's text may end in ` (think a bit)` or ` (think a lot)`. Sources: the model cards of

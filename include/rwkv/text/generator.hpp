@@ -18,6 +18,7 @@
 
 RWKV_NAMESPACE_BEGIN
 
+/// When generation ends, and how it goes on until then.
 struct GenerateOptions {
   Index max_tokens = 256;
   std::vector<std::string> stops = {};  ///< generation ends before any of these texts
@@ -35,8 +36,10 @@ struct GenerateOptions {
   bool close = false;  ///< after max_tokens, add the shortest text that the constraint allows to end with
 };
 
+/// What ended a generation.
 enum class StopReason { length, stop_text, stop_token, cancelled, constraint };
 
+/// What a generation gave.
 struct Generated {
   std::string text;  ///< the bytes that were generated; the State has read exactly these
   Index n_tokens;    ///< tokens sampled

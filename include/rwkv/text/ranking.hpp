@@ -19,6 +19,7 @@ RWKV_NAMESPACE_BEGIN
 /// sorted when a rank in it is first asked for. No allocation after the first call with the same number of logits.
 class Ranking {
 public:
+  /// A token that may be drawn.
   struct Candidate {
     float logit;
     Token token;

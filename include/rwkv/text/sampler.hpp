@@ -34,9 +34,8 @@ RWKV_NAMESPACE_BEGIN
 ///    does not matter and the shortest head is kept. Top-p also keeps all tokens that tie with the last one it needs.
 ///    (Top-p: Holtzman et al. 2020; top-k: Fan et al. 2018; min-p: Nguyen et al. 2024; top-a: the first release of
 ///    BlinkDL/RWKV-LM, RWKV-v1, min_p_ratio and min_p_pow, which had no top-p before it either.)
-/// 5. p = p^(1/temperature) unless temperature_first, then p /= sum. Temperature 0 stands for temperature 1 and top_p
-/// 0:
-///    the maximum, and equal chances for tokens that share it.
+/// 5. p = p^(1/temperature) unless temperature_first, then p /= sum. Temperature 0 stands for temperature 1 and a top_p
+///    of 0: the maximum, and equal chances for tokens that share it.
 /// 6. XTC, exclude top choices (p-e-w 2024, oobabooga/text-generation-webui pull request 6335): with chance
 ///    xtc_probability, of two and more tokens with p >= xtc_threshold all but the last in the ranking are dropped.
 /// 7. mirostat 2.0 (Basu et al. 2021, algorithm 2): drops p < 2^-mu, but never all; p /= sum. When the token is

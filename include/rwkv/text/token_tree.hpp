@@ -27,6 +27,7 @@ struct TextPlace {
 /// Knows tokens, never models. All functions but contains() want Places that the tree contains.
 class TokenTree {
 public:
+  /// Tokens that follow a place of another line, or the beginning.
   struct Line {
     Index id;      ///< ascending, never used again
     Index parent;  ///< -1: none

@@ -22,10 +22,12 @@ struct TokenizerJson {
   /// The largest id that is accepted, so that a short hostile file cannot ask for large tables.
   static constexpr Token max_id = (1 << 20) - 1;
 
+  /// A text and the token it becomes.
   struct Entry {
     std::string text;
     Token token;
   };
+  /// A text that is found before anything else.
   struct AddedToken {
     std::string text;
     Token token;
