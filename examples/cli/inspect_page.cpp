@@ -18,9 +18,10 @@
 #include "rwkv/io/byte_reader.hpp"
 #include "rwkv/layer_memory.hpp"
 
-RWKV_INCLUDE_FILE(rwkv_page_html, RWKV_PAGE ".html")
-RWKV_INCLUDE_FILE(rwkv_page_css, RWKV_PAGE ".css")
-RWKV_INCLUDE_FILE(rwkv_page_js, RWKV_PAGE ".js")
+RWKV_INCLUDE_FILE(rwkv_page_html, RWKV_PAGE "/inspect.html")
+RWKV_INCLUDE_FILE(rwkv_page_css, RWKV_PAGE "/inspect.css")
+RWKV_INCLUDE_FILE(rwkv_page_charts, RWKV_PAGE "/charts.js")
+RWKV_INCLUDE_FILE(rwkv_page_js, RWKV_PAGE "/inspect.js")
 
 namespace cli {
 namespace {
@@ -304,6 +305,7 @@ std::string InspectPage::html() const {
   }
   std::string page(between(rwkv_page_html, rwkv_page_html_end));
   replace(page, "/* style */", between(rwkv_page_css, rwkv_page_css_end));
+  replace(page, "/* charts */", between(rwkv_page_charts, rwkv_page_charts_end));
   replace(page, "/* script */", between(rwkv_page_js, rwkv_page_js_end));
   replace(page, "null/* data */", for_html(data));  // last: it may hold anything
   return page;

@@ -164,7 +164,7 @@ TEST_CASE("a text cannot break out of the data, and what is no UTF-8 is escaped"
   const std::string hostile = "</script><script>alert(1)</script><!-- & \\x41\n\t";
   write_file(text.path(), hostile + "\xff\xc3\x01");
   const std::string page = page_of(model.path() + " --prompt-file " + text.path());
-  CHECK(count(page, "</script>") == 2);
+  CHECK(count(page, "</script>") == 3);
   CHECK(count(page, "<!--") == 1);
   CHECK(page.find("alert(1)</") == page.npos);
   const json data = data_of(page);
@@ -216,6 +216,20 @@ TEST_CASE("wrong usage and what cannot be shown are told, and no file is left") 
   CHECK(read_file(out) == "as it was");
   CHECK(program(html + model.path()).status == 0);  // a finished page takes its place
   CHECK(read_file(out).starts_with("<!doctype html>"));
+  CHECK(folder.n_files() == 1);
+}
+
+TEST_CASE("Ctrl-C ends the reading, and no file is left") {
+  const Folder folder;
+  const std::string model = folder / "model.safetensors";
+  rwkv::write_safetensors(rwkv::synthetic({rwkv::Generation::v4, 4, 512, 512, 2048, 0, 0, 256}, rwkv::DType::bf16, 1),
+                          model);
+  // 2000 tokens take tens of seconds this way.
+  const Result result =
+      shell("yes | head -c 2000 | timeout --preserve-status --signal=INT 1 " + std::string(RWKV_PROGRAM) +
+            " inspect --threads 1 --isa scalar --html " + (folder / "out.html") + " " + model + " --prompt-file -");
+  CHECK(result.status == 130);
+  CHECK(result.err.empty());
   CHECK(folder.n_files() == 1);
 }
 
