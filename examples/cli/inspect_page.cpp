@@ -8,7 +8,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <numbers>
+#include <numeric>
 #include <span>
 #include <string_view>
 
@@ -118,55 +121,70 @@ double quantile(std::span<const double> sorted, double share) {
   return weight == 0 ? sorted[below] : sorted[below] * (1 - weight) + sorted[above] * weight;
 }
 
-/// The half-lives of all layers: for each what share of its channels is in which bin of a logarithmic scale, quantiles,
-/// and the channels themselves, neighbours put together where there are many.
-Json half_life_json(const rwkv::Decays& decays, const rwkv::Config& config) {
-  constexpr std::size_t n_bins = 60, most_columns = 1024;
-  constexpr double least = 1e-2, most = 1e7;  // tokens; what is beyond goes to the ends of the scale
-  constexpr std::array<double, 5> shares{0, 0.25, 0.5, 0.75, 1};
-  constexpr std::array<const char*, 4> sources{"none", "weights", "bias", "text"};
-  std::vector<std::vector<double>> logs;  // to base 10
-  double low = std::log10(most), high = std::log10(least);
-  std::size_t n_most = 0;
-  for (const std::vector<double>& layer : decays.layers) {
-    std::vector<double>& row = logs.emplace_back();
-    for (const double decay : layer) row.push_back(std::log10(std::clamp(rwkv::half_life(decay), least, most)));
-    for (const double each : row) low = std::min(low, each), high = std::max(high, each);
-    n_most = std::max(n_most, row.size());
+/// The scale of half-lives in a page: from 10^low to 10^high tokens.
+struct HalfLifeScale {
+  double low, high;
+  std::size_t n_together;  // channels in a cell of the picture of all
+
+  explicit HalfLifeScale(const std::vector<std::vector<double>>& logs)
+      : low(std::log10(most)), high(std::log10(least)) {
+    constexpr std::size_t most_columns = 1024;
+    std::size_t n_most = 1;
+    for (const std::vector<double>& layer : logs) {
+      for (const double each : layer) low = std::min(low, each), high = std::max(high, each);
+      n_most = std::max(n_most, layer.size());
+    }
+    low = std::floor(low * 4) / 4;
+    high = std::max(std::ceil(high * 4) / 4, low + 0.5);
+    n_together = (n_most + most_columns - 1) / most_columns;
   }
-  low = std::floor(low * 4) / 4;
-  high = std::max(std::ceil(high * 4) / 4, low + 0.5);
-  const std::size_t n_together = std::max<std::size_t>(1, (n_most + most_columns - 1) / most_columns);
+
+  /// What is beyond goes to the ends of the scale.
+  static constexpr double least = 1e-2, most = 1e7;
+  static double log(double log_decay) { return std::log10(std::clamp(rwkv::half_life(log_decay), least, most)); }
+};
+
+/// One layer: what share of its channels is in which bin of the scale, and the channels themselves.
+Json channels_json(const std::vector<double>& logs, const HalfLifeScale& scale) {
+  constexpr std::size_t n_bins = 60;
+  std::vector<double> bins(n_bins);
+  for (const double each : logs) {
+    const double place = (each - scale.low) / (scale.high - scale.low) * static_cast<double>(n_bins);
+    bins[std::min(static_cast<std::size_t>(place), n_bins - 1)] += 1 / static_cast<double>(logs.size());
+  }
+  Json row{{"bins", Json::array()}, {"channels", Json::array()}};
+  for (const double share : bins) row["bins"].push_back(rounded(share));
+  for (std::size_t c = 0; c < logs.size(); c += scale.n_together) {
+    const auto group = std::span(logs).subspan(c, std::min(scale.n_together, logs.size() - c));
+    const double sum = std::accumulate(group.begin(), group.end(), 0.0);
+    row["channels"].push_back(rounded(sum / static_cast<double>(group.size())));
+  }
+  return row;
+}
+
+/// The half-lives of all layers; logarithms are to base 10.
+Json half_life_json(const rwkv::Decays& decays, const rwkv::Config& config) {
+  constexpr std::array<const char*, 4> sources{"none", "weights", "bias", "text"};
+  std::vector<std::vector<double>> logs;
+  for (const std::vector<double>& layer : decays.layers) {
+    std::ranges::transform(layer, std::back_inserter(logs.emplace_back()), HalfLifeScale::log);
+  }
+  const HalfLifeScale scale(logs);
   Json layers = Json::array();
   for (std::size_t i = 0; i < logs.size(); ++i) {
-    if (logs[i].empty()) {
-      layers.push_back(nullptr);
-      continue;
-    }
-    const auto n = static_cast<double>(logs[i].size());
-    std::vector<double> bins(n_bins), sorted;
-    for (const double each : logs[i]) {
-      const double place = (each - low) / (high - low) * static_cast<double>(n_bins);
-      bins[std::min(static_cast<std::size_t>(place), n_bins - 1)] += 1 / n;
-    }
+    Json& row = layers.emplace_back(nullptr);
+    if (logs[i].empty()) continue;
+    row = channels_json(logs[i], scale);
+    std::vector<double> sorted;
     for (const double decay : decays.layers[i]) sorted.push_back(rwkv::half_life(decay));
     std::ranges::sort(sorted);
-    Json row{{"bins", Json::array()}, {"quantiles", Json::array()}, {"channels", Json::array()}};
-    for (const double share : bins) row["bins"].push_back(rounded(share));
-    for (const double share : shares) row["quantiles"].push_back(rounded(quantile(sorted, share)));
-    for (std::size_t c = 0; c < logs[i].size(); c += n_together) {
-      double sum = 0;
-      const std::size_t end = std::min(c + n_together, logs[i].size());
-      for (std::size_t k = c; k < end; ++k) sum += logs[i][k];
-      row["channels"].push_back(rounded(sum / static_cast<double>(end - c)));
-    }
-    layers.push_back(std::move(row));
+    for (const double share : {0.0, 0.25, 0.5, 0.75, 1.0}) row["quantiles"].push_back(rounded(quantile(sorted, share)));
   }
   return {{"source", sources[static_cast<std::size_t>(decays.source)]},
           {"unit", rwkv::has_decay_by_head(config.generation) ? "head" : "channel"},
-          {"low", low},
-          {"high", high},
-          {"n_together", n_together},
+          {"low", scale.low},
+          {"high", scale.high},
+          {"n_together", scale.n_together},
           {"layers", layers}};
 }
 
