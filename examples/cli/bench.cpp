@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
-#include <unordered_set>
 
 #include "command.hpp"
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/zero_share.hpp"
 
 namespace cli {
 namespace {
@@ -157,28 +157,6 @@ DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model
   return result;
 }
 
-/// Counts the inputs of channel mixing's value matrices that are zero.
-struct ZeroCount {
-  std::unordered_set<const std::byte*> matrices;
-  Index n_zeros = 0, n_inputs = 0;
-
-  ZeroCount(const rwkv::Checkpoint& checkpoint, const rwkv::Config& config) {
-    for (const rwkv::TensorSpec& spec : rwkv::tensor_list(config)) {
-      if (spec.role == rwkv::TensorRole::sparse) matrices.insert(checkpoint.at(spec.name).data);
-    }
-  }
-  void count(const rwkv::TensorView& weight, rwkv::MatrixView<const float> x) {
-    if (!matrices.contains(weight.data)) return;
-    n_inputs += x.n_rows * x.n_cols;
-    n_zeros += std::ranges::count(x.span(), 0.0f);
-  }
-  /// Nothing for models without such matrices.
-  [[nodiscard]] std::optional<double> share() const {
-    if (n_inputs == 0) return std::nullopt;
-    return static_cast<double>(n_zeros) / static_cast<double>(n_inputs);
-  }
-};
-
 /// Some token of the vocabulary.
 rwkv::Token token(Index i, const rwkv::Model& weights) {
   return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab);
@@ -262,8 +240,8 @@ void BenchCommand::run() {
   const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), prepare_step, step);
   const double extra_megabytes = private_megabytes() - before_megabytes;
 
-  ZeroCount zeros(checkpoint, weights.config());
-  workspace.observe_products([&](const auto& weight, auto x) { zeros.count(weight, x); });
+  rwkv::ZeroShare zeros(checkpoint, weights.config());
+  workspace.observe_products([&](const auto& weight, auto x) { zeros.add(weight, x); });
   prepare_step();
   step();
   workspace.observe_products(nullptr);
@@ -296,7 +274,7 @@ void BenchCommand::run() {
       {"prompt_gemm_share", prompt_flops / gemm_peak},
       {"zero_activation_share", nullptr},
   };
-  if (const std::optional<double> share = zeros.share()) result["zero_activation_share"] = *share;
+  if (const std::optional<double> share = zeros.all()) result["zero_activation_share"] = *share;
   if (n_context > 0) compare_contexts(weights, workspace, result);
   if (json) return print(result.dump(2) + "\n");
   for (const auto& [field, value] : result.items()) {

@@ -1,19 +1,40 @@
 // SPDX-License-Identifier: MIT
 // rwkv inspect: what is in a checkpoint.
+#include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "command.hpp"
+#include "inspect_page.hpp"
+#include "progress.hpp"
 #include "rwkv/arch/tensor_list.hpp"
+#include "rwkv/io/atomic_file.hpp"
 
 namespace cli {
 namespace {
 
-struct InspectCommand {
-  std::string file;
-  bool json = false;
-  ReadOptions reading;
+/// What is read for the pictures of the model in this program where no text is given.
+constexpr const char* demo_text =
+    "Once upon a time there was a king who had three sons. The eldest was strong, the second was clever, but the "
+    "youngest was kind to everyone, and so his brothers laughed at him.\n\nOne day the king fell ill, and no doctor "
+    "in the land could help him. \"Far away,\" said an old woman, \"there is a well, and its water heals everyone who "
+    "drinks of it.\" So the eldest son took his horse and rode into the forest. He had not gone far when he met a "
+    "little dwarf, who said, \"Where are you going so fast?\"";
 
-  void run() const;
+struct InspectCommand {
+  ModelOptions model;
+  bool json = false;
+  std::string html;
+  std::string tokenizer;
+  std::string prompt;
+  std::string prompt_file;
+  bool has_text = false;
+
+  void run();
+
+private:
+  void write_page() const;
+  [[nodiscard]] std::optional<TracedText> trace(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) const;
 };
 
 /// What a file is: a model or a State, and if it is broken, what the problem is.
@@ -117,47 +138,111 @@ void print_json(const Contents& contents) {
   print(result.dump(2) + "\n");
 }
 
-void print_text(const Contents& contents) {
-  const auto& [checkpoint, state, model, problem] = contents;
-  const auto row = [](const std::string& what, const std::string& value) {
-    print(what + std::string(14 - std::min<std::size_t>(13, what.size()), ' ') + value + "\n");
-  };
-  if (state == rwkv::StateKind::own) {
-    row("state", "of an RWKV-" + contents.metadata("generation") + " model");
-    row("fingerprint", contents.metadata("fingerprint") + ", of the model");
-  } else if (state == rwkv::StateKind::tuned) {
-    row("state", "a trained one, to begin with");
-  } else if (state) {
-    row("state", "a list of tensors, as the Python package rwkv has it");
-  } else if (model) {
-    const rwkv::Config& config = model->config();
-    const Sums total = sums(checkpoint, *model);
-    row("model", "RWKV-" + std::string(rwkv::name(config.generation)) + (config.has_ffn_pre ? " with ffnPre" : ""));
-    row("layers", std::to_string(config.n_layer));
-    row("width", std::to_string(config.n_embd) + " (attention " + std::to_string(config.n_att) + ", ffn " +
-                     std::to_string(config.n_ffn) + ")");
-    row("vocabulary", std::to_string(config.n_vocab));
-    row("parameters", std::to_string(total.n_parameters));
-    row("weights", std::to_string(total.n_bytes) + " bytes");
-    std::string types;
-    for (const auto& [type, n_bytes] : bytes_by_type(checkpoint)) {
-      types += (types.empty() ? "" : ", ") + type + " " + std::to_string(n_bytes);
-    }
-    row("types", types + " bytes");
-    row("state", std::to_string(model->state_layout().size() * 4) + " bytes");
-    row("fingerprint", model->state_layout().fingerprint());
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+Facts model_facts(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) {
+  const rwkv::Config& config = model.config();
+  const Sums total = sums(checkpoint, model);
+  std::string types;
+  for (const auto& [type, n_bytes] : bytes_by_type(checkpoint)) {
+    types += (types.empty() ? "" : ", ") + type + " " + std::to_string(n_bytes);
   }
-  if (!problem.empty()) row("problem", problem);
+  return {{"model", "RWKV-" + std::string(rwkv::name(config.generation)) + (config.has_ffn_pre ? " with ffnPre" : "")},
+          {"layers", std::to_string(config.n_layer)},
+          {"width", std::to_string(config.n_embd) + " (attention " + std::to_string(config.n_att) + ", ffn " +
+                        std::to_string(config.n_ffn) + ")"},
+          {"vocabulary", std::to_string(config.n_vocab)},
+          {"parameters", std::to_string(total.n_parameters)},
+          {"weights", std::to_string(total.n_bytes) + " bytes"},
+          {"types", types + " bytes"},
+          {"state", std::to_string(model.state_layout().size() * 4) + " bytes"},
+          {"fingerprint", model.state_layout().fingerprint()}};
+}
+
+Facts facts(const Contents& contents) {
+  const auto& [checkpoint, state, model, problem] = contents;
+  Facts result;
+  if (state == rwkv::StateKind::own) {
+    result = {{"state", "of an RWKV-" + contents.metadata("generation") + " model"},
+              {"fingerprint", contents.metadata("fingerprint") + ", of the model"}};
+  } else if (state == rwkv::StateKind::tuned) {
+    result = {{"state", "a trained one, to begin with"}};
+  } else if (state) {
+    result = {{"state", "a list of tensors, as the Python package rwkv has it"}};
+  } else if (model) {
+    result = model_facts(checkpoint, *model);
+  }
+  if (!problem.empty()) result.emplace_back("problem", problem);
+  return result;
+}
+
+void print_text(const Contents& contents) {
+  for (const auto& [what, value] : facts(contents)) {
+    print(what + std::string(14 - std::min<std::size_t>(13, what.size()), ' ') + value + "\n");
+  }
   print("\n");
-  for (const auto& [name, tensor] : checkpoint.entries()) {
+  for (const auto& [name, tensor] : contents.checkpoint.entries()) {
     const std::string shown = rwkv::in_quotes(name);
     print(shown.substr(1, shown.size() - 2) + "  " + std::string(rwkv::name(tensor.dtype)) + " " +
           rwkv::to_string(tensor.shape) + "\n");
   }
 }
 
-void InspectCommand::run() const {
-  const Contents contents(file, reading);
+/// The text that was asked for, if any, read up to what a page can show.
+std::optional<TracedText> InspectCommand::trace(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) const {
+  constexpr rwkv::Index most_tokens = 2000, most_norms = rwkv::Index{1} << 17;
+  const bool takes_demo_text = !has_text && model.model.empty();
+  if (!has_text && !takes_demo_text) return std::nullopt;
+  const rwkv::Tokenizer encoder = model.tokenizer(weights, tokenizer);
+  std::vector<rwkv::Token> tokens = encoder.encode(takes_demo_text       ? demo_text
+                                                   : prompt_file.empty() ? prompt
+                                                                         : read_text(prompt_file));
+  const rwkv::Config& config = weights.config();
+  const bool is_limited = config.generation == rwkv::Generation::v1 || config.generation == rwkv::Generation::v7b;
+  const auto n_tokens = std::ssize(tokens);
+  const rwkv::Index n_read = std::min({n_tokens, most_tokens, is_limited ? config.n_ctx : n_tokens});
+  tokens.resize(static_cast<std::size_t>(n_read));
+
+  rwkv::Workspace workspace(model.workspace());
+  const InterruptFlag interrupted;
+  Progress progress("reading the text", n_read, Progress::tokens, model.quiet);
+  const auto on_read = [&](rwkv::Index n) {
+    progress.add(n);
+    return !interrupted.is_set();
+  };
+  const rwkv::Index n_heads = config.n_layer * std::max<rwkv::Index>(config.n_head, 1);
+  std::optional<rwkv::TextTrace> found =
+      rwkv::trace_text(weights, checkpoint, tokens, on_read, workspace,
+                       {.n_norms = std::clamp<rwkv::Index>(most_norms / n_heads, 2, 256)});
+  interrupted.check();
+  const std::string origin = takes_demo_text       ? "a text that is part of this program"
+                             : prompt_file.empty() ? "the text of --prompt"
+                             : prompt_file == "-"  ? "standard input"
+                                                   : "the file " + prompt_file;
+  return TracedText{std::move(*found), encoder, n_tokens - n_read, origin};
+}
+
+void InspectCommand::write_page() const {
+  check_output({"--html", html}, {{"FILE", model.model}, {"--tokenizer", tokenizer}, {"--prompt-file", prompt_file}});
+  const rwkv::Checkpoint stored = open_checkpoint(model.model, model);
+  if (rwkv::state_kind(stored)) {
+    throw rwkv::ArgumentError({.path = stored.path(), .expected = "a model, for --html", .found = "a State"});
+  }
+  const rwkv::Checkpoint checkpoint = model.arranged(stored);
+  const rwkv::Model weights = model.build(checkpoint);
+  const std::string name = model.model.empty() ? stored.path() : std::filesystem::path(model.model).filename().string();
+  const InspectPage page{name.empty() ? model.model : name, model_facts(stored, weights), weights.config(),
+                         rwkv::stored_decays(checkpoint, weights.config()), trace(checkpoint, weights)};
+  rwkv::AtomicFile file(html);
+  file.write(page.html());
+  file.commit();
+}
+
+void InspectCommand::run() {
+  const char* const named = std::getenv("RWKV_MODEL");
+  if (model.model.empty() && named != nullptr) model.model = named;
+  if (!html.empty()) return write_page();
+  const Contents contents(model.model, model);
   if (json) return print_json(contents);
   print_text(contents);
 }
@@ -166,15 +251,41 @@ void InspectCommand::run() const {
 
 void add_inspect(CLI::App& program) {
   auto command = std::make_shared<InspectCommand>();
-  CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint or a State");
+  CLI::App& app = *program.add_subcommand("inspect", "Tell what is in a checkpoint or a State, or show it in pictures");
+  // A model that the environment names gives way to FILE: so the environment is left to run().
+  CLI::Option* const model = add_model_options(app, command->model)->envname("");
+  model->description("The same as FILE");
+  for (CLI::Option* const option : app.get_options()) {
+    const auto is = [option](const char* name) { return option->check_name(name); };
+    if (!is("--model") && !is("--no-verify") && !is("--quiet") && !is("--help")) option->group("For --html");
+  }
   app.add_option(
-         "file", command->file,
+         "FILE", command->model.model,
          "Checkpoint or State: .pth, .safetensors (or its .index.json), .gguf, rwkv.cpp .bin, or the folder of one; "
-         "default: the model in this program")
-      ->check(file_name);
-  app.add_flag("--json", command->json, "As one JSON object");
-  add_read_options(app, command->reading);
-  app.callback([command] { command->run(); });
+         "default: the model in this program (Env:RWKV_MODEL)")
+      ->check(file_name)
+      ->excludes(model);
+  auto* const json = app.add_flag("--json", command->json, "As one JSON object");
+  auto* const html =
+      app.add_option("--html", command->html,
+                     "Write pictures of the model to this file instead: how long it remembers, and of a text how much "
+                     "each token surprises it, its state, and the share of hidden units that are zero")
+          ->check(file_name)
+          ->excludes(json);
+  auto* const prompt = app.add_option("-p,--prompt", command->prompt,
+                                      "A text to read; default: none, or with the model in this program, a fairy tale");
+  auto* const prompt_file =
+      app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
+          ->excludes(prompt);
+  auto* const tokenizer = app.add_option("--tokenizer", command->tokenizer,
+                                         "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
+                              ->envname("RWKV_TOKENIZER");
+  for (CLI::Option* const option : {prompt, prompt_file}) option->needs(html);
+  for (CLI::Option* const option : {prompt, prompt_file, tokenizer}) option->group("For --html");
+  app.callback([=] {
+    command->has_text = prompt->count() + prompt_file->count() > 0;
+    command->run();
+  });
 }
 
 }  // namespace cli

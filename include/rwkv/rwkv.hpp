@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Everything that runs models. Apart, because they take long to compile and few programs need them, are
 // arch/init.hpp and arch/synthetic.hpp, which make new models, quant/quantise.hpp, which makes blocks of weights,
-// state_exchange.hpp, which speaks with other engines, eval.hpp and embed.hpp, which measure, convert.hpp,
-// calibrate.hpp and what goes with them, which make files, and core/eigen.hpp, which shows weights and activations to
-// Eigen.
+// state_exchange.hpp, which speaks with other engines, eval.hpp, embed.hpp and text_trace.hpp, which measure,
+// convert.hpp, calibrate.hpp and what goes with them, which make files, and core/eigen.hpp, which shows weights and
+// activations to Eigen.
 #pragma once
 
 #include "rwkv/arch/sparse.hpp"

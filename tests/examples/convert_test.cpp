@@ -17,22 +17,6 @@ namespace {
 
 constexpr int wrong_usage = 2, error = 1;
 
-/// An empty folder, gone with all that is in it.
-class Folder {
-public:
-  Folder() { std::filesystem::create_directory(name_.path()); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(name_.path()); }
-  [[nodiscard]] std::string operator/(const std::string& file) const { return name_.path() + "/" + file; }
-  [[nodiscard]] std::ptrdiff_t n_files() const {
-    return std::distance(std::filesystem::directory_iterator(name_.path()), {});
-  }
-
-private:
-  TemporaryFile name_{""};
-};
-
 Config small_v7(Index n_vocab) {
   Config config{Generation::v7, 2, 64, 64, 128, 2, 32, n_vocab};
   config.low_rank = {.decay = 8, .rate = 8, .value = 8, .gate = 16};
