@@ -2,10 +2,13 @@
 #include "rwkv/report_quality.hpp"
 
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/io/open.hpp"
+#include "rwkv/io/write.hpp"
 #include "rwkv/quant/cast.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
+using rwkv_test::TemporaryFile;
 
 namespace {
 
@@ -51,6 +54,17 @@ TEST_CASE("tensors of other types, the worst first, and their sizes") {
   CHECK(report.tensors[0].error > 10 * report.tensors[1].error);  // 4 bits fewer: 16 times the step
   CHECK(report.text.mean_kl > 0);
   CHECK(report.source_bytes - report.copy_bytes == 96 * 64 * 4 - 96 * 64 * 34 / 32 + 128 * 64 * 4 - 128 * 64 * 18 / 32);
+}
+
+TEST_CASE("a copy from a file that drops axes of length 1") {
+  const Checkpoint source = small_model();
+  const TemporaryFile file(".gguf");
+  write_checkpoint(planned(source), FileFormat::gguf, file.path());
+  const Checkpoint copy = open_checkpoint(file.path());
+  REQUIRE(copy.at("blocks.0.att.x_r").shape != source.at("blocks.0.att.x_r").shape);
+  const QualityReport report = report_quality(source, copy, text, {});
+  CHECK(report.text.mean_kl < 1e-9);  // of f32, but the converter folds a scale
+  CHECK(report.tensors.empty());
 }
 
 TEST_CASE("another model is refused") {

@@ -37,8 +37,9 @@ struct QualityReport {
 
 /// Compares two models of one kind: what they say about a text, as their workspaces compute it, and their matrices.
 ///
-/// Throws ModelError if the copy lacks a tensor of the source or has it in another shape; ArgumentError if a token is
-/// outside the vocabulary; what the constructor of Model throws; and what `progress` throws.
+/// Throws ModelError if the copy lacks a tensor of the source or has it in another shape, but for axes of length 1;
+/// ArgumentError if a token is outside the vocabulary; what the constructor of Model throws; and what `progress`
+/// throws.
 [[nodiscard]] inline QualityReport report_quality(const Checkpoint& source, const Checkpoint& copy,
                                                   std::span<const Token> text, const Importance& importance,
                                                   const WorkspaceOptions& options = {},
@@ -47,7 +48,7 @@ struct QualityReport {
   double n_weights = 0;
   for (const Checkpoint::Entry& entry : source.entries()) {
     const TensorView& tensor = copy.at(entry.name);
-    if (tensor.shape != entry.tensor.shape) {
+    if (without_ones(tensor.shape) != without_ones(entry.tensor.shape)) {
       throw ModelError({.path = copy.path(),
                         .item = tensor_item(entry.name),
                         .expected = "shape " + to_string(entry.tensor.shape),
@@ -56,7 +57,7 @@ struct QualityReport {
     report.source_bytes += entry.tensor.n_bytes();
     report.copy_bytes += tensor.n_bytes();
     n_weights += static_cast<double>(tensor.n_elements());
-    if (tensor.dtype == entry.tensor.dtype || tensor.shape.rank() != 2) continue;
+    if (tensor.dtype == entry.tensor.dtype || tensor.shape.rank() != 2 || tensor.shape != entry.tensor.shape) continue;
     const std::span<const float> weights = importance_of(importance, entry.name);
     report.tensors.push_back({entry.name, tensor.dtype, relative_error(entry.tensor, tensor, weights)});
   }

@@ -67,6 +67,16 @@ private:
   std::size_t rank_ = 0;
 };
 
+/// The shape without its axes of length 1, which formats add and drop; [1] if it has no others.
+[[nodiscard]] constexpr Shape without_ones(const Shape& shape) noexcept {
+  std::array<Index, Shape::max_rank> dims{1};
+  std::size_t rank = 0;
+  for (const Index dim : shape) {
+    if (dim != 1) dims[rank++] = dim;
+  }
+  return Shape(std::span<const Index>(dims.data(), std::max<std::size_t>(rank, 1)));
+}
+
 /// "[1024, 768]"
 [[nodiscard]] inline std::string to_string(const Shape& shape) {
   std::string text = "[";

@@ -141,13 +141,6 @@ private:
     return tensor;
   }
 
-  [[nodiscard]] static Shape without_ones(const Shape& shape) {
-    std::vector<Index> dims;
-    std::copy_if(shape.begin(), shape.end(), std::back_inserter(dims), [](Index dim) { return dim != 1; });
-    if (dims.empty()) dims.push_back(1);  // rwkv.cpp has no scalars
-    return Shape(std::span<const Index>(dims));
-  }
-
   /// [H, 1, 1] of numbers for each head, [H, N, 1] of numbers for each channel. Axes of length 1 are lost already, so a
   /// vector of RWKV-6 is [C], and one of RWKV-5 that of its only head, or [H].
   [[nodiscard]] Shape by_head(std::string_view name, const Shape& shape) const {
