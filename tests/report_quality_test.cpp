@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/report_quality.hpp"
 
+#include <algorithm>
+
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/io/open.hpp"
 #include "rwkv/io/write.hpp"
@@ -61,7 +63,8 @@ TEST_CASE("a copy from a file that drops axes of length 1") {
   const TemporaryFile file(".gguf");
   write_checkpoint(planned(source), FileFormat::gguf, file.path());
   const Checkpoint copy = open_checkpoint(file.path());
-  REQUIRE(copy.at("blocks.0.att.x_r").shape != source.at("blocks.0.att.x_r").shape);
+  const auto has_other_shape = [&](const auto& entry) { return copy.at(entry.name).shape != entry.tensor.shape; };
+  REQUIRE(std::ranges::any_of(source.entries(), has_other_shape));
   const QualityReport report = report_quality(source, copy, text, {});
   CHECK(report.text.mean_kl < 1e-9);  // of f32, but the converter folds a scale
   CHECK(report.tensors.empty());

@@ -179,7 +179,8 @@ TEST_CASE("every answer fits a grammar") {
     CHECK((line == "yes" || line == "no" || line == " yes" || line == " no"));
   CHECK(n == 3);
 
-  const Result cut = run("one\n", "--json -n 0");
+  write_file(grammar.path(), R"(root ::= "a"{1000})");  // more than 12 tokens
+  const Result cut = run("one\n", "--grammar " + grammar.path());
   CHECK(cut.status == 1);
   CHECK(cut.err.find("is not whole") != std::string::npos);
   constexpr int wrong_usage = 2;
