@@ -9,6 +9,7 @@
 #include "progress.hpp"
 #include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/io/atomic_file.hpp"
+#include "rwkv/session_file.hpp"
 
 namespace cli {
 namespace {
@@ -37,10 +38,13 @@ private:
   [[nodiscard]] std::optional<TracedText> trace(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) const;
 };
 
-/// What a file is: a model or a State, and if it is broken, what the problem is.
+/// What a file is: a model, a State or a session, and if it is broken, what the problem is.
 struct Contents {
   Contents(const std::string& file, const ReadOptions& options)
-      : checkpoint(open_checkpoint(file, options)), state(rwkv::state_kind(checkpoint)) {
+      : checkpoint(open_checkpoint(file, options)),
+        state(rwkv::state_kind(checkpoint)),
+        is_session(rwkv::is_session(checkpoint)) {
+    if (is_session) return;
     try {
       if (state) {
         rwkv::check_state(checkpoint, *state);
@@ -52,14 +56,21 @@ struct Contents {
     }
   }
 
-  /// The text of that name in the metadata of a State.
+  /// The text of that name in the metadata of a State or session.
   [[nodiscard]] std::string metadata(const std::string& key) const {
     const auto found = checkpoint.metadata().find(key);
     return found == checkpoint.metadata().end() ? "unknown" : rwkv::to_utf8(rwkv::printable(found->second));
   }
 
+  /// The first axis of a tensor, 0 where it is missing.
+  [[nodiscard]] rwkv::Index n_rows(const char* tensor) const {
+    const rwkv::TensorView* const found = checkpoint.find(tensor);
+    return found == nullptr || found->shape.rank() == 0 ? 0 : found->shape[0];
+  }
+
   rwkv::Checkpoint checkpoint;
   std::optional<rwkv::StateKind> state;
+  bool is_session;
   std::optional<rwkv::Model> model;
   std::string problem;  // why it cannot be used; its tensors are of interest all the same
 };
@@ -101,9 +112,16 @@ const char* name(rwkv::StateKind kind) {
 }
 
 void print_json(const Contents& contents) {
-  const auto& [checkpoint, state, model, problem] = contents;
+  const auto& [checkpoint, state, is_session, model, problem] = contents;
   nlohmann::ordered_json result{{"file", rwkv::to_utf8(checkpoint.path())}};
-  if (state) {
+  if (is_session) {
+    result.update({{"session",
+                    {{"n_tokens", contents.n_rows("tokens")},
+                     {"n_states", contents.n_rows("places")},
+                     {"tokenizer", contents.metadata("tokenizer")}}},
+                   {"generation", contents.metadata("generation")},
+                   {"fingerprint", contents.metadata("fingerprint")}});
+  } else if (state) {
     result["state"] = name(*state);
     if (state == rwkv::StateKind::own) {
       result.update(
@@ -160,9 +178,15 @@ Facts model_facts(const rwkv::Checkpoint& checkpoint, const rwkv::Model& model) 
 }
 
 Facts facts(const Contents& contents) {
-  const auto& [checkpoint, state, model, problem] = contents;
+  const auto& [checkpoint, state, is_session, model, problem] = contents;
   Facts result;
-  if (state == rwkv::StateKind::own) {
+  if (is_session) {
+    result = {{"session", "of an RWKV-" + contents.metadata("generation") + " model"},
+              {"tokens", std::to_string(contents.n_rows("tokens")) + ", of all branches"},
+              {"states", std::to_string(contents.n_rows("places")) + ", the present one and checkpoints"},
+              {"tokenizer", contents.metadata("tokenizer")},
+              {"fingerprint", contents.metadata("fingerprint") + ", of the model"}};
+  } else if (state == rwkv::StateKind::own) {
     result = {{"state", "of an RWKV-" + contents.metadata("generation") + " model"},
               {"fingerprint", contents.metadata("fingerprint") + ", of the model"}};
   } else if (state == rwkv::StateKind::tuned) {

@@ -70,6 +70,16 @@ inline void save_session(const Session& session, const std::string& path, const 
                                           const SamplerOptions& sampling = {}, std::optional<std::uint64_t> seed = {});
 
 namespace detail {
+inline constexpr std::string_view session_format = "rwkv-session";
+}
+
+/// Whether a file, by its metadata, is one of a session.
+[[nodiscard]] inline bool is_session(const Checkpoint& file) {
+  const auto format = file.metadata().find("format");
+  return format != file.metadata().end() && format->second == detail::session_format;
+}
+
+namespace detail {
 
 /// Knows the inside of a Session, and its file.
 class SessionFile {
@@ -82,7 +92,6 @@ public:
   void unpack();
 
 private:
-  static constexpr const char* format = "rwkv-session";
   static constexpr std::string_view note = "note.";
   static constexpr Index largest_number = Index{1} << 40;
 
@@ -122,7 +131,7 @@ inline Checkpoint SessionFile::pack(const Session& session, const std::string& p
                                     const SessionFileOptions& options) {
   const StateLayout& layout = session.model().state_layout();
   Checkpoint file(path);
-  file.metadata() = {{"format", format},
+  file.metadata() = {{"format", std::string(session_format)},
                      {"version", std::to_string(state_version)},
                      {"generation", std::string(name(layout.generation()))},
                      {"fingerprint", layout.fingerprint()},
@@ -198,8 +207,7 @@ inline void SessionFile::unpack() {
 }
 
 inline void SessionFile::check_model() const {
-  const auto found = file_.metadata().find("format");
-  if (found == file_.metadata().end() || found->second != format) {
+  if (!is_session(file_)) {
     throw FormatError({.path = file_.path(), .problem = "is not a session", .found = summary(file_)});
   }
   check_state_version(file_);

@@ -117,6 +117,9 @@ TEST_CASE("a chat is saved, and goes on in another program on other threads") {
   const auto all = answers({"one", "two", "three"});
   CHECK(run("one\ntwo\n/branch x\n/save " + file.path() + "\n").status == 0);
   CHECK(run("three\n", "--load " + file.path() + " --threads 3").out == all[2]);
+  const Result inspected = program("inspect " + file.path());
+  CHECK(inspected.status == 0);
+  CHECK(inspected.out.starts_with("session       of an RWKV-7 model\ntokens "));
   CHECK(run("/load " + file.path() + "\n/undo\n/undo\none\n/branch main\nthree\n").out == all[0] + all[2]);
   const Result other = run("/load " + file.path() + "\none\n", "--template text");
   CHECK(other.err.find("is a chat in another template: expected text, found 'world'") != std::string::npos);
