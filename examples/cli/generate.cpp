@@ -16,6 +16,7 @@ struct GenerateCommand {
   std::string tokenizer;
   std::string prompt;
   std::string prompt_file;
+  std::string suffix;
   std::string state_in;
   std::string state_out;
   bool tells_a_story = false;  // there is no text to continue
@@ -35,9 +36,10 @@ private:
   void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens, const InterruptFlag& interrupted) const;
 };
 
-/// A prompt without tokens has nothing to continue, so it becomes the beginning of a document.
+/// With what comes after a gap, the prompt of a model that fills it in. A prompt without tokens has nothing to continue,
+/// so it becomes the beginning of a document.
 std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& from) const {
-  const auto tokens = from.encode(prompt);
+  const auto tokens = from.encode(suffix.empty() ? prompt : rwkv::fill_in_prompt(prompt, suffix));
   if (!tokens.empty()) return tokens;
   const auto end_of_text = from.end_of_text();
   return end_of_text ? std::vector{*end_of_text} : from.encode("\n");
@@ -126,6 +128,8 @@ void add_generate(CLI::App& program) {
   auto* const prompt_file =
       app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input");
   prompt_file->excludes(prompt);
+  app.add_option("--suffix", command->suffix,
+                 "What comes after the gap between it and the prompt, for models that fill in (RWKV-7 G1c and later)");
   app.add_flag_callback(
       "--no-echo", [command] { command->echo = false; }, "Print only what is generated, not the prompt");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();

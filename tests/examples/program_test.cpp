@@ -72,6 +72,14 @@ TEST_CASE("generate: the prompt may come from standard input, and may be empty")
   CHECK(program("generate -m " + model.path() + " -n 5").status == 0);
 }
 
+TEST_CASE("generate: what comes after a gap is part of the prompt") {
+  const std::string flags = "generate --temperature 0 -n 20 --no-echo ";
+  const Result filled = program(flags + "-p 'There was a ' --suffix ' who had a daughter.'");
+  CHECK(filled.status == 0);
+  CHECK(filled.out == program(flags + "-p '✿prefix✿✿suffix✿ who had a daughter.✿middle✿There was a '").out);
+  CHECK(filled.out != program(flags + "-p 'There was a '").out);
+}
+
 TEST_CASE("generate: a closed pipe and a full disk are no crash") {
   const ModelFile model;
   const std::string run = std::string(RWKV_PROGRAM) + " generate -m " + model.path() + " -p Once -n 100000";
