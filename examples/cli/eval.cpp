@@ -12,6 +12,7 @@
 #include "eval_records.hpp"
 #include "progress.hpp"
 #include "rwkv/io/crc32.hpp"
+#include "rwkv/zero_share.hpp"
 
 namespace cli {
 namespace {
@@ -60,7 +61,7 @@ private:
                                        const rwkv::Tokenizer& from) const;
   [[nodiscard]] Json head(const rwkv::Model& weights, rwkv::Index n_documents, std::uint32_t crc) const;
   void evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& text, const std::vector<Document>& documents,
-                Results& results) const;
+                Results& results, rwkv::ZeroShare& zeros) const;
   void show(const Json& figures) const;
 };
 
@@ -201,7 +202,7 @@ private:
 };
 
 void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& text,
-                           const std::vector<Document>& documents, Results& results) const {
+                           const std::vector<Document>& documents, Results& results, rwkv::ZeroShare& zeros) const {
   std::vector<rwkv::Passage> passages;
   rwkv::Index n_tokens = 0;
   for (const Document& document : documents) {
@@ -216,6 +217,7 @@ void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& te
     return !interrupted.is_set();
   };
   rwkv::Workspace workspace(model.workspace());
+  workspace.observe_products([&](const auto& weight, auto x) { zeros.add(weight, x); });
   const rwkv::ScoreOptions options{n_together};
   bool is_done = false;
   if (against.empty()) {
@@ -254,19 +256,24 @@ void EvalCommand::run() const {
   if (!out.empty()) {
     for (const std::string& file : files) check_output({"--out", out}, {{"FILE", file}, {"--model", model.model}});
   }
-  const rwkv::Model weights = model.load();
+  const rwkv::Checkpoint checkpoint = model.arranged(open_checkpoint(model.model, model));
+  const rwkv::Model weights = model.build(checkpoint);
   const rwkv::Tokenizer text = model.tokenizer(weights, tokenizer);
   std::uint32_t crc = 0;
   std::vector<Document> all = documents(text, crc);
   Results results(out, head(weights, std::ssize(all), crc));
   std::erase_if(all, [&](const Document& each) { return !part.has(each.number) || results.has(each.number); });
-  evaluate(weights, text, all, results);
+  rwkv::ZeroShare zeros(checkpoint, weights.config());
+  evaluate(weights, text, all, results, zeros);
 
   std::vector<Json> records = results.records();
   std::ranges::sort(records, {}, [](const Json& record) { return record.at("document").get<rwkv::Index>(); });
   EvalSummary summary(task, !against.empty());
   for (const Json& record : records) summary.add(record);
-  show(summary.figures());
+  Json figures = summary.figures();
+  if (const std::optional<double> share = zeros.all())
+    figures["zero_activation_share"] = *share;  // of what was read now
+  show(figures);
 }
 
 /// A task and the flags that all tasks have.
