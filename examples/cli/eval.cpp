@@ -61,7 +61,7 @@ private:
                                        const rwkv::Tokenizer& from) const;
   [[nodiscard]] Json head(const rwkv::Model& weights, rwkv::Index n_documents, std::uint32_t crc) const;
   void evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& text, const std::vector<Document>& documents,
-                Results& results, rwkv::ZeroShare& zeros) const;
+                Results& results, rwkv::ZeroShare& zeros, const InterruptFlag& interrupted) const;
   void show(const Json& figures) const;
 };
 
@@ -202,7 +202,8 @@ private:
 };
 
 void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& text,
-                           const std::vector<Document>& documents, Results& results, rwkv::ZeroShare& zeros) const {
+                           const std::vector<Document>& documents, Results& results, rwkv::ZeroShare& zeros,
+                           const InterruptFlag& interrupted) const {
   std::vector<rwkv::Passage> passages;
   rwkv::Index n_tokens = 0;
   for (const Document& document : documents) {
@@ -210,7 +211,6 @@ void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& te
     if (document.passages.empty()) results.add(record_of(task, document, text, {}));
   }
   for (const rwkv::Passage& passage : passages) n_tokens += std::ssize(passage.tokens);
-  const InterruptFlag interrupted;
   Progress progress("evaluating", n_tokens, Progress::tokens, model.quiet);
   const auto on_read = [&](rwkv::Index n) {
     progress.add(n);
@@ -261,10 +261,11 @@ void EvalCommand::run() const {
   const rwkv::Tokenizer text = model.tokenizer(weights, tokenizer);
   std::uint32_t crc = 0;
   std::vector<Document> all = documents(text, crc);
+  const InterruptFlag interrupted;  // before a line is written
   Results results(out, head(weights, std::ssize(all), crc));
   std::erase_if(all, [&](const Document& each) { return !part.has(each.number) || results.has(each.number); });
   rwkv::ZeroShare zeros(checkpoint, weights.config());
-  evaluate(weights, text, all, results, zeros);
+  evaluate(weights, text, all, results, zeros, interrupted);
 
   std::vector<Json> records = results.records();
   std::ranges::sort(records, {}, [](const Json& record) { return record.at("document").get<rwkv::Index>(); });
