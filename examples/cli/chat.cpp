@@ -16,6 +16,7 @@
 #include "line_reader.hpp"
 #include "progress.hpp"
 #include "rwkv/io/vocabulary.hpp"
+#include "rwkv/session_file.hpp"
 
 namespace cli {
 namespace {
@@ -112,6 +113,8 @@ private:
   void system(const std::string& text);
   void params(std::string_view changes);
   void stats() const;
+  /// Only a chat may be replaced by one.
+  static void check_replaceable(const std::string& path);
   static void need(const std::string& argument, const char* usage) {
     if (argument.empty()) throw rwkv::ArgumentError({.item = usage, .problem = "a name is missing"});
   }
@@ -134,6 +137,7 @@ private:
   bool is_stopped_ = false;                     // what ran last, by Ctrl-C
   std::optional<Progress> reading_;
   bool has_failed_ = false;  // a command
+  bool has_changed_params_ = false;
 };
 
 bool Chat::run() {
@@ -183,6 +187,7 @@ bool Chat::handle(const std::string& line) {
     system(argument);
   } else if (command == "save") {
     need(argument, "/save FILE");
+    check_replaceable(argument);
     chat_.save(argument, saved_form_);
     tell("Saved.\n");
   } else if (command == "load") {
@@ -273,6 +278,7 @@ bool Chat::begin(const std::string& system) {
 }
 
 void Chat::params(std::string_view changes) {
+  const bool is_change = changes.find_first_not_of(' ') != changes.npos;  // or else they are only shown
   rwkv::SamplerOptions changed = sampling_;
   rwkv::Index max_tokens = options_.max_tokens;
   const std::pair<std::string_view, double*> reals[] = {{"temperature", &changed.temperature},
@@ -305,9 +311,12 @@ void Chat::params(std::string_view changes) {
     if (!is_known) throw rwkv::ArgumentError({.item = "/params", .problem = "there is no " + rwkv::in_quotes(name)});
   }
   if (max_tokens < 0) throw rwkv::ArgumentError({.item = "/params", .problem = "max_tokens must not be negative"});
-  chat_.session().set_sampling(changed, ++seed_);
-  sampling_ = changed;
-  options_.max_tokens = max_tokens;
+  if (is_change) {
+    chat_.session().set_sampling(changed, ++seed_);
+    sampling_ = changed;
+    options_.max_tokens = max_tokens;
+    has_changed_params_ = true;
+  }
   for (const auto& [name, value] : reals) std::cerr << name << '=' << *value << ' ';
   for (const auto& [name, value] : counts) std::cerr << name << '=' << *value << ' ';
   tell("\n");
@@ -324,8 +333,20 @@ void Chat::stats() const {
   tell("");
 }
 
+void Chat::check_replaceable(const std::string& path) {
+  std::error_code error;  // what cannot be looked at is told by who writes there
+  if (!std::filesystem::is_regular_file(path, error) || std::filesystem::file_size(path, error) == 0) return;
+  try {
+    if (rwkv::is_session(rwkv::open_checkpoint(path, {.verify_checksums = false}))) return;
+  } catch (const rwkv::Error&) {
+    // no checkpoint at all
+  }
+  throw rwkv::ArgumentError({.path = path, .problem = "is there, and is no chat", .hint = "Name another file."});
+}
+
 void Chat::load(const std::string& path) {
   chat_.load(load_(path), path);
+  if (has_changed_params_) chat_.session().set_sampling(sampling_, ++seed_);
   seconds_ = 0;
 }
 
@@ -370,9 +391,12 @@ void add_chat(CLI::App& program) {
                  "How turns are written: " + names +
                      ", or a .json file of your own; default: what the model's file says (GGUF), or else world")
       ->check(file_name);
-  app.add_option("--system", command->system, "What the chat begins with");
-  app.add_option("--state", command->state, state_in_help)->check(file_name);
-  app.add_option("--load", command->session_path, "A chat that /save wrote")->check(file_name);
+  auto* const system = app.add_option("--system", command->system, "What the chat begins with");
+  auto* const state = app.add_option("--state", command->state, state_in_help)->check(file_name);
+  app.add_option("--load", command->session_path, "A chat that /save wrote")
+      ->check(file_name)
+      ->excludes(system)
+      ->excludes(state);
   app.add_option("--save-as", command->saved_form, "How /save writes States: f32 exact, f16 half as large, q8 a third")
       ->transform(CLI::CheckedTransformer(std::map<std::string, rwkv::StateForm>{
           {"f32", rwkv::StateForm::f32}, {"f16", rwkv::StateForm::f16}, {"q8", rwkv::StateForm::q8}}))

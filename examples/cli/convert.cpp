@@ -51,6 +51,7 @@ struct ConvertCommand {
 private:
   [[nodiscard]] rwkv::FileFormat file_format() const;
   [[nodiscard]] std::optional<rwkv::DType> stored_type() const;
+  void check_types(rwkv::FileFormat target, std::optional<rwkv::DType> type) const;
   [[nodiscard]] rwkv::Lora open_lora() const;
   void add_vocabulary(rwkv::PlannedFile& plan) const;
   [[nodiscard]] std::vector<rwkv::Token> tokens(const rwkv::Checkpoint& checkpoint, const std::string& path,
@@ -96,6 +97,21 @@ std::optional<rwkv::DType> ConvertCommand::stored_type() const {
   throw rwkv::ArgumentError({.item = "--dtype", .expected = known, .found = rwkv::in_quotes(dtype)});
 }
 
+/// Before anything is read: what the format cannot hold.
+void ConvertCommand::check_types(rwkv::FileFormat target, std::optional<rwkv::DType> type) const {
+  const std::vector<rwkv::DType> blocks = rwkv::block_types(target);
+  const char* const hint = "Write a .gguf file, or a .bin of rwkv.cpp.";
+  if (budget && blocks.empty()) {
+    throw rwkv::ArgumentError(
+        {.path = out, .item = "--budget", .problem = "the format has no types of blocks", .hint = hint});
+  }
+  const bool is_blocks = type && rwkv::info(*type).block_elements > 1;
+  if (is_blocks && std::ranges::find(blocks, *type) == blocks.end()) {
+    throw rwkv::UnsupportedError(
+        {.path = out, .problem = "the format has no type " + std::string(rwkv::name(*type)), .hint = hint});
+  }
+}
+
 /// The scale is the caller's, or that of the configuration beside the file, which PEFT writes.
 rwkv::Lora ConvertCommand::open_lora() const {
   const rwkv::Checkpoint file = open_checkpoint(lora, reading);
@@ -117,6 +133,7 @@ void ConvertCommand::add_vocabulary(rwkv::PlannedFile& plan) const {
     const rwkv::Tokenizer loaded = rwkv::load_tokenizer(path);
     rwkv::check_vocabulary(loaded, embedding->shape[0], path);
     if (loaded.kind() != rwkv::WorldTokenizer::kind) {
+      if (!calibrate.empty() || !report.empty()) return;  // it is for their texts
       throw rwkv::ArgumentError({.path = path, .expected = "a World vocabulary", .found = loaded.kind()});
     }
     plan.metadata[key] = read_text(path);
@@ -161,12 +178,6 @@ void ConvertCommand::calibrated(const rwkv::Checkpoint& checkpoint, const Interr
   }
   if (!budget) return;
   const std::vector<rwkv::DType> types = rwkv::block_types(file_format());
-  if (types.empty()) {
-    throw rwkv::ArgumentError({.path = out,
-                               .item = "--budget",
-                               .problem = "the format has no types of blocks",
-                               .hint = "Write a .gguf file, or a .bin of rwkv.cpp."});
-  }
   const std::span<const rwkv::Token> part(text.data(), std::min(text.size(), most_for_types));
   const auto n_matrices = static_cast<rwkv::Index>(importance.size());
   Progress progress("choosing types", (n_matrices + 1) * std::ssize(part), Progress::tokens, reading.quiet);
@@ -253,6 +264,7 @@ void ConvertCommand::measure(const rwkv::Checkpoint& checkpoint, const rwkv::Imp
 void ConvertCommand::run() const {
   const rwkv::FileFormat target = file_format();
   const std::optional<rwkv::DType> type = stored_type();
+  check_types(target, type);
   check_output({"OUT", out}, {{"IN", in},
                               {"--lora", lora},
                               {"--state", state},
@@ -294,9 +306,10 @@ void add_convert(CLI::App& program) {
   std::vector<std::string> formats;
   for (const rwkv::FileFormatInfo& each : rwkv::file_formats) formats.emplace_back(each.name);
   app.add_option("--format", command->format, "Format, whatever the ending says")->check(CLI::IsMember(formats));
-  app.add_option("--dtype", command->dtype,
-                 "Store weights as f32, f16, bf16, q8_0, q4_0, ...; small tensors and the head stay more exact. "
-                 "Default: every tensor as it is");
+  auto* const dtype =
+      app.add_option("--dtype", command->dtype,
+                     "Store weights as f32, f16, bf16, q8_0, q4_0, ...; small tensors and the head stay more exact. "
+                     "Default: every tensor as it is");
   app.add_option("--lora", command->lora, "Merge this LoRA adapter")->check(file_name);
   app.add_option("--lora-alpha", command->lora_alpha,
                  "Its alpha, which over its rank is its strength; default: that of adapter_config.json beside it");
@@ -317,6 +330,7 @@ void add_convert(CLI::App& program) {
          "Choose a type of blocks for each matrix, so that they have so many bits a weight; measured on the text "
          "of --calibrate")
       ->needs(calibrate)
+      ->excludes(dtype)
       ->check(CLI::Range(1.0, 16.0));
   CLI::Option* const report = app.add_option(
       "--report", command->report,

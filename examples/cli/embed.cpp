@@ -61,7 +61,8 @@ void EmbedCommand::write_numpy(const std::vector<std::vector<float>>& embeddings
 }
 
 void EmbedCommand::run() const {
-  if (!out.empty()) check_output({"--out", out}, {{"FILE", file}, {"--model", model.model}});
+  if (!out.empty())
+    check_output({"--out", out}, {{"FILE", file}, {"--model", model.model}, {"--tokenizer", tokenizer}});
   const std::vector<std::string> texts = lines();
   const rwkv::Model weights = model.load();
   const rwkv::Tokenizer tokens_of = model.tokenizer(weights, tokenizer);

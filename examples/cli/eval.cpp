@@ -254,7 +254,9 @@ void EvalCommand::run() const {
   const Shard part = shard.empty() ? Shard{} : parse_shard(shard);
   if (stride > 0 && window == 0) throw rwkv::ArgumentError({.item = "--stride", .problem = "needs --window"});
   if (!out.empty()) {
-    for (const std::string& file : files) check_output({"--out", out}, {{"FILE", file}, {"--model", model.model}});
+    for (const std::string& file : files)
+      check_output({"--out", out},
+                   {{"FILE", file}, {"--model", model.model}, {"--tokenizer", tokenizer}, {"--against", against}});
   }
   const rwkv::Checkpoint checkpoint = model.arranged(open_checkpoint(model.model, model));
   const rwkv::Model weights = model.build(checkpoint);

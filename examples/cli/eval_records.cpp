@@ -46,17 +46,22 @@ void EvalSummary::add(const Json& record) {
 }
 
 Json EvalSummary::figures() const {
+  const auto mean = [](rwkv::Index n, double value) { return n > 0 ? Json(value) : Json(nullptr); };  // none of nothing
   if (task_ == "lambada") {
-    return {{"n", lambada_.n}, {"accuracy", lambada_.accuracy()}, {"perplexity", lambada_.perplexity()}};
+    return {{"n", lambada_.n},
+            {"accuracy", mean(lambada_.n, lambada_.accuracy())},
+            {"perplexity", mean(lambada_.n, lambada_.perplexity())}};
   }
   if (task_ == "choice") {
-    return {{"n", choice_.n}, {"accuracy", choice_.accuracy()}, {"accuracy_normalised", choice_.accuracy_normalised()}};
+    return {{"n", choice_.n},
+            {"accuracy", mean(choice_.n, choice_.accuracy())},
+            {"accuracy_normalised", mean(choice_.n, choice_.accuracy_normalised())}};
   }
   Json figures{{"n_documents", n_documents_},
                {"n_bytes", text_.n_bytes},
                {"n_tokens", text_.n_tokens},
-               {"bits_per_byte", text_.bits_per_byte()},
-               {"perplexity", text_.perplexity()}};
+               {"bits_per_byte", mean(text_.n_tokens, text_.bits_per_byte())},
+               {"perplexity", mean(text_.n_tokens, text_.perplexity())}};
   if (!compares_) return figures;
   const rwkv::ComparisonResult found = comparison_.result();
   figures.update(Json{{"perplexity_against", found.perplexity_b},

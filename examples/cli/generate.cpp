@@ -36,8 +36,8 @@ private:
   void read(rwkv::Generator& generator, const std::vector<rwkv::Token>& tokens, const InterruptFlag& interrupted) const;
 };
 
-/// With what comes after a gap, the prompt of a model that fills it in. A prompt without tokens has nothing to continue,
-/// so it becomes the beginning of a document.
+/// With what comes after a gap, the prompt of a model that fills it in. A prompt without tokens has nothing to
+/// continue, so it becomes the beginning of a document.
 std::vector<rwkv::Token> GenerateCommand::encode_prompt(const rwkv::Tokenizer& from) const {
   const auto tokens = from.encode(suffix.empty() ? prompt : rwkv::fill_in_prompt(prompt, suffix));
   if (!tokens.empty()) return tokens;
@@ -65,8 +65,11 @@ void GenerateCommand::run() {
                                        "text to go on with, with -p."});
   }
   if (!state_out.empty()) {  // it may be --state-in, which is read before
-    check_output({"--state-out", state_out},
-                 {{"--model", model.model}, {"--tokenizer", tokenizer}, {"--prompt-file", prompt_file}});
+    check_output({"--state-out", state_out}, {{"--model", model.model},
+                                              {"--tokenizer", tokenizer},
+                                              {"--prompt-file", prompt_file},
+                                              {"--grammar", grammar.grammar},
+                                              {"--json-schema", grammar.schema}});
   }
   const auto started = std::chrono::steady_clock::now();
   const auto seconds = [&started] {
@@ -86,7 +89,7 @@ void GenerateCommand::run() {
   const InterruptFlag interrupted;
   const auto tokens = encode_prompt(text);
   read(generator, tokens, interrupted);
-  if (echo) print(rwkv::to_utf8(prompt));
+  if (echo && !rules) print(rwkv::to_utf8(prompt));
   flush();
   const double read_seconds = seconds();
   const rwkv::Generated generated = generator.generate({.max_tokens = n_tokens,
@@ -131,7 +134,8 @@ void add_generate(CLI::App& program) {
   app.add_option("--suffix", command->suffix,
                  "What comes after the gap between it and the prompt, for models that fill in (RWKV-7 G1c and later)");
   app.add_flag_callback(
-      "--no-echo", [command] { command->echo = false; }, "Print only what is generated, not the prompt");
+      "--no-echo", [command] { command->echo = false; },
+      "Print only what is generated, not the prompt; so it is with a grammar");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens to generate at most")->check(count)->capture_default_str();
   app.add_option("--lookup", command->lookup,
                  "Guess so many tokens where the text repeats itself: faster, the same text")

@@ -249,8 +249,10 @@ std::optional<TracedText> InspectCommand::trace(const rwkv::Checkpoint& checkpoi
 void InspectCommand::write_page() const {
   check_output({"--html", html}, {{"FILE", model.model}, {"--tokenizer", tokenizer}, {"--prompt-file", prompt_file}});
   const rwkv::Checkpoint stored = open_checkpoint(model.model, model);
-  if (rwkv::state_kind(stored)) {
-    throw rwkv::ArgumentError({.path = stored.path(), .expected = "a model, for --html", .found = "a State"});
+  const bool is_session = rwkv::is_session(stored);
+  if (is_session || rwkv::state_kind(stored)) {
+    throw rwkv::ArgumentError(
+        {.path = stored.path(), .expected = "a model, for --html", .found = is_session ? "a session" : "a State"});
   }
   const rwkv::Checkpoint checkpoint = model.arranged(stored);
   const rwkv::Model weights = model.build(checkpoint);

@@ -96,13 +96,30 @@ bool is_same_file(const std::string& a, const std::string& b) {
   return full(a) == full(b) && !full(a).empty();
 }
 
+/// Whether a file is there, in the folder of a model in several files, or of one that is named by its folder.
+bool is_part_of(const std::string& file, const std::string& model) {
+  std::error_code error;
+  const std::filesystem::path path(model);
+  const bool is_folder = std::filesystem::is_directory(path, error);
+  if (!is_folder && !model.ends_with(".index.json")) return false;
+  const auto parent = [](const std::filesystem::path& of) { return of.has_parent_path() ? of.parent_path() : "."; };
+  return std::filesystem::exists(file, error) &&
+         std::filesystem::equivalent(parent(file), is_folder ? path : parent(path), error);
+}
+
 }  // namespace
 
 void check_output(const NamedFile& output, std::initializer_list<NamedFile> others) {
   for (const NamedFile& other : others) {
-    if (output.path.empty() || other.path.empty() || !is_same_file(output.path, other.path)) continue;
-    throw rwkv::ArgumentError(
-        {.path = output.path, .problem = std::string(output.option) + " and " + other.option + " are the same file"});
+    if (output.path.empty() || other.path.empty()) continue;
+    if (is_same_file(output.path, other.path)) {
+      throw rwkv::ArgumentError(
+          {.path = output.path, .problem = std::string(output.option) + " and " + other.option + " are the same file"});
+    }
+    if (is_part_of(output.path, other.path)) {
+      throw rwkv::ArgumentError(
+          {.path = output.path, .problem = "is there already, in the folder of " + std::string(other.option)});
+    }
   }
   static_cast<void>(rwkv::AtomicFile(output.path));  // it is not committed
 }

@@ -141,6 +141,28 @@ TEST_CASE("chats are saved in short forms") {
   check_error(chat + "--save-as q4 </dev/null", wrong_usage, "--save-as");
 }
 
+TEST_CASE("a file that is no chat is not replaced by one") {
+  const TemporaryFile notes(".txt"), saved(".chat");
+  write_file(notes.path(), "my notes");
+  const Result result = run("one\n/save " + notes.path() + "\n");
+  CHECK(result.status == 1);
+  CHECK(result.err.find("is there, and is no chat") != std::string::npos);
+  CHECK(read_file(notes.path()) == "my notes");
+  CHECK(run("one\n/save " + saved.path() + "\n/save " + saved.path() + "\n").status == 0);
+}
+
+TEST_CASE("looking at the parameters changes nothing, and a chat that is loaded goes on with those that were set") {
+  const std::string sampled = "/params temperature=1 top_p=1\n", seed = "--seed 5";
+  const Result plain = run(sampled + "one\ntwo\n", seed);
+  CHECK(plain.status == 0);
+  CHECK(run(sampled + "one\n/params\ntwo\n", seed).out == plain.out);
+  const TemporaryFile saved(".chat");
+  CHECK(run("one\n/save " + saved.path() + "\n").status == 0);
+  const Result loaded = run(sampled + "/load " + saved.path() + "\ntwo\n", seed);
+  CHECK(loaded.status == 0);
+  CHECK(loaded.out != answers({"one", "two"})[1]);  // of temperature 0
+}
+
 TEST_CASE("a mistake in a command is told, the chat goes on, and the exit status tells it, too") {
   const auto one = answers({"one"});
   for (const auto& [command, phrase] : {std::pair{"/fly", "/fly: is no command"},

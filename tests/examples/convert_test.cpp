@@ -101,7 +101,7 @@ TEST_CASE("mistakes are told before anything is written") {
   check_error(convert + (folder / ""), wrong_usage, "the name does not tell the format");
   check_error(convert + "/dev/full --format gguf", error, "a device of that name");
   check_error(convert + (folder / "b.bin"), error, "rwkv.cpp has no type bf16");
-  check_error(convert + (folder / "b.pth") + " --dtype q8_0", error, "PyTorch has no type q8_0");
+  check_error(convert + (folder / "b.pth") + " --dtype q8_0", error, "the format has no type q8_0");
   check_error("convert /missing.pth " + out, error, "/missing.pth: cannot open");
   check_error(convert + out + " --state " + model, error, "time_state");
   CHECK(read_file(model) == before);

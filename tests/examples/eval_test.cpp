@@ -179,6 +179,15 @@ TEST_CASE("mistakes are told with the file and the line") {
   check_error("eval perplexity /missing.txt", error, "/missing.txt: cannot open");
 }
 
+TEST_CASE("where nothing can be scored there are no figures") {
+  const TemporaryFile empty(".txt");
+  write_file(empty.path(), "");
+  const Json none = figures("perplexity " + empty.path());
+  CHECK(none["n_tokens"] == 0);
+  CHECK(none["perplexity"].is_null());
+  CHECK(none["bits_per_byte"].is_null());
+}
+
 TEST_CASE("Ctrl-C ends with 130, and the lines that are there stay") {
   const TemporaryFile few(".jsonl"), out(".jsonl");
   write_file(few.path(), paragraphs(20));
