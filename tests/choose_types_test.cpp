@@ -107,6 +107,18 @@ TEST_CASE("progress counts the readings, and the same choice comes from any numb
   CHECK(types == choose_types(checkpoint, 5.0, all_types, {}, text, three));
 }
 
+TEST_CASE("a model that is in blocks already is refused, not left as it is") {
+  ThreadPool threads(1);
+  const Checkpoint blocks = small_model().transformed([&](Checkpoint::Entry entry) {
+    if (entry.tensor.shape.rank() == 2) entry.tensor = cast(entry.tensor, DType::q8_0, threads);
+    return entry;
+  });
+  Workspace workspace({1});
+  const DType types[] = {DType::q4_0};
+  CHECK_THROWS_WITH_AS(static_cast<void>(choose_types(blocks, 4.5, types, {}, small_text(), workspace)),
+                       doctest::Contains("there is no matrix whose type could be chosen"), ArgumentError);
+}
+
 TEST_CASE("what cannot be chosen") {
   const Checkpoint checkpoint = small_model();
   Workspace workspace;

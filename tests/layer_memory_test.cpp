@@ -29,6 +29,14 @@ TEST_CASE("matrices of heads and their norms are those of the State") {
   CHECK_THROWS_AS(static_cast<void>(layer_memory(state, config, 2)), ArgumentError);
 }
 
+TEST_CASE("a State of other sizes is refused") {
+  Config config = rwkv_test::small_model(Generation::v7);
+  const State state = Model(synthetic(config, DType::f32, 1)).new_state();
+  config.n_head = 4;
+  CHECK_THROWS_WITH_AS(static_cast<void>(layer_memory(state, config, 1)), doctest::Contains("expected 256 numbers"),
+                       ArgumentError);
+}
+
 TEST_CASE("RWKV-4 remembers weighted means of values, and nothing before the first token") {
   const Config& config = rwkv_test::small_model(Generation::v4);
   State state = Model(synthetic(config, DType::f32, 1)).new_state();

@@ -208,6 +208,22 @@ TEST_CASE("guesses change nothing but how often the weights are read") {
   CHECK(max_abs_difference(guessing.session.logits(), plain.session.logits()) < 1e-4);
 }
 
+TEST_CASE("a text that a grammar closed is part of the session") {
+  Fixture fixture;
+  Session& session = fixture.session;
+  session.read("abc");
+  Constraint constraint(Grammar::from_gbnf("root ::= \"x\"{20}"), bytes);
+  const Generated generated = session.generate({.max_tokens = 5, .constraint = &constraint, .close = true});
+  CHECK(generated.text == std::string(20, 'x'));
+  CHECK(session.text() == "abc" + generated.text);
+  CHECK(max_abs_difference(session.logits(), logits_after(noise(), session.tokens())) < 1e-4);
+  const TextPlace end = session.place();
+  session.rewind(3);
+  session.go_to(end);
+  CHECK(session.text() == "abc" + generated.text);
+  CHECK(max_abs_difference(session.logits(), logits_after(noise(), session.tokens())) < 1e-4);
+}
+
 TEST_CASE("an exception and a cancelled answer leave the text that was read") {
   Fixture fixture;
   Session& session = fixture.session;

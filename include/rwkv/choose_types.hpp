@@ -126,8 +126,15 @@ public:
 
   /// Throws ArgumentError if no choice is small enough.
   [[nodiscard]] TensorTypes spend(double bits_per_weight) {
+    if (choices_.empty()) {
+      throw ArgumentError(
+          {.path = checkpoint_.path(),
+           .item = "bits per weight",
+           .problem = "there is no matrix whose type could be chosen",
+           .hint = "Those that are in blocks stay as they are: begin with a model of f32, f16 or bf16."});
+    }
     const double smallest = spend_bits(choices_, bits_per_weight);
-    if (smallest > bits_per_weight) refuse_budget(bits_per_weight, smallest);
+    if (!(smallest <= bits_per_weight)) refuse_budget(bits_per_weight, smallest);
     TensorTypes result;
     for (const TypeChoice& choice : choices_) result.emplace(choice.name, choice.options[choice.chosen].dtype);
     return result;
@@ -192,6 +199,11 @@ RWKV_API double relative_error(const TensorView& original, const TensorView& sto
     throw ArgumentError({.item = "relative error",
                          .expected = "two matrices of one shape",
                          .found = to_string(original.shape) + " and " + to_string(stored.shape)});
+  }
+  if (!importance.empty() && std::ssize(importance) != original.shape[1]) {
+    throw ArgumentError({.item = "importance",
+                         .expected = std::to_string(original.shape[1]) + " numbers, one for each input",
+                         .found = std::to_string(importance.size())});
   }
   double squares = 0, errors = 0;
   for (const Index row : detail::sampled_rows(original.shape[0])) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rwkv/arch/config.hpp"
+#include "rwkv/core/error.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/state.hpp"
 
@@ -40,11 +41,20 @@ struct LayerMemory {
 [[nodiscard]] inline LayerMemory layer_memory(const State& state, const Config& config, Index layer) {
   if (config.generation == Generation::v1 || (config.has_ffn_pre && layer == 0)) return {};
   const std::string part = "blocks." + std::to_string(layer) + ".att.";
+  const auto check = [&part](Index found, Index expected) {
+    if (found == expected) return;
+    throw ArgumentError({.item = "State, " + part,
+                         .expected = std::to_string(expected) + " numbers, as the Config says",
+                         .found = std::to_string(found)});
+  };
   if (config.generation >= Generation::v5_0) {
     const auto s = state.tensor(part + "S");
+    check(std::ssize(s), config.n_head * config.head_size * config.head_size);
     return {config.n_head, config.head_size, config.head_size, {s.begin(), s.end()}};
   }
   const auto aa = state.tensor(part + "aa"), bb = state.tensor(part + "bb");  // those of RWKV-4 times the same e^pp
+  check(std::ssize(aa), config.n_att);
+  check(std::ssize(bb), config.n_att);
   LayerMemory memory{1, 1, config.n_att};
   for (std::size_t i = 0; i < aa.size(); ++i) memory.values.push_back(bb[i] > 0 ? aa[i] / bb[i] : 0.0f);
   return memory;

@@ -587,6 +587,19 @@ TEST_CASE("sampling does not allocate after the first call") {
   CHECK(p[static_cast<std::size_t>(token)] > 0);
 }
 
+TEST_CASE("XTC leaves a token, however small the rest of the probability is") {
+  for (const std::vector<float>& logits :
+       {std::vector<float>{0, -40, -40.1f}, {0, 0, -50}, {0, -800}, {0, -800, -800}}) {
+    Sampler sampler({.top_p = 1, .xtc_probability = 1, .xtc_threshold = 0}, 1);
+    const Token token = sampler.sample(logits);
+    CHECK(token >= 0);
+    CHECK(token < std::ssize(logits));
+    std::vector<double> p(logits.size());
+    sampler.probabilities(logits, p);
+    for (const double each : p) CHECK((each >= 0 && each <= 1 + 1e-12));
+  }
+}
+
 TEST_CASE("vocabularies of different sizes, one sampler") {
   Sampler sampler({.top_p = 1}, 1);
   for (const Index n : {1, 100, 7, 3000}) {

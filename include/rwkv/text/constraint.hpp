@@ -192,18 +192,19 @@ RWKV_API const Constraint::Mask& Constraint::mask_of(State state, const Tree& tr
   found.mask_of.resize(std::max<std::size_t>(found.mask_of.size(), state + 1), none);
   std::int32_t& place = found.mask_of[state];
   if (place == none) {
+    Mask mask = walk(state, tree);  // it may throw
     if (found.masks.size() == max_masks) {
       found.masks.clear();
       std::ranges::fill(found.mask_of, none);
     }
     place = static_cast<std::int32_t>(found.masks.size());
-    found.masks.push_back(walk(state, tree));
+    found.masks.push_back(std::move(mask));
   }
   return found.masks[static_cast<std::size_t>(place)];
 }
 
 RWKV_API void Constraint::find_mask() {
-  if (std::exchange(has_mask_, true)) return;
+  if (has_mask_) return;
   std::ranges::fill(mask_, 0);
   for (std::size_t i = 0; i < found_.size(); ++i) {
     const Mask& part = mask_of(state_, vocabulary_->trees[i], found_[i]);
@@ -218,6 +219,7 @@ RWKV_API void Constraint::find_mask() {
   is_empty_ = std::ranges::all_of(mask_, [](std::uint64_t word) { return word == 0; });
   const auto end_of_text = vocabulary_->tokenizer.end_of_text();
   if (end_of_text && may_end()) allow(*end_of_text);
+  has_mask_ = true;
 }
 
 RWKV_API std::span<const std::uint64_t> Constraint::allowed() {

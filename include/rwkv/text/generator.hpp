@@ -262,48 +262,50 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
     shown.clear();
     utf8.push(std::string_view(result.text).substr(n_shown), shown);
     n_shown = result.text.size();
-    try {
-      return shown.empty() || on_text(std::string_view(shown));
-    } catch (...) {
-      reader_.forget_guesses();
-      throw;
-    }
+    return shown.empty() || on_text(std::string_view(shown));
   };
 
   bool goes_on = true;
-  while (goes_on && result.reason == StopReason::length) {
-    if (options.constraint != nullptr && options.constraint->must_end()) {
-      result.reason = StopReason::constraint;
-      break;
+  try {
+    while (goes_on && result.reason == StopReason::length) {
+      if (options.constraint != nullptr && options.constraint->must_end()) {
+        result.reason = StopReason::constraint;
+        break;
+      }
+      if (result.n_tokens >= options.max_tokens) break;
+      const Token token = draw(options.constraint);
+      if (is_stop(token, options)) {
+        result.reason = StopReason::stop_token;
+        break;
+      }
+      ++result.n_tokens;
+      sampler_.accept(token);
+      if (options.constraint != nullptr) options.constraint->accept(token);
+      if (matcher.push(tokenizer_.bytes(token), result.text)) {
+        reader_.forget_guesses();
+        rewind(static_cast<Index>(matcher.held().size()), token);
+        result.reason = StopReason::stop_text;
+      } else {
+        const auto n_held = static_cast<Index>(matcher.held().size());
+        if (n_held > 0) reader_.forget_guesses();  // snapshots are of the text
+        take_snapshot(token, n_held);
+        result.n_passes += reader_.read_guessing(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
+        generated_.push_back(token);
+      }
+      goes_on = show();
     }
-    if (result.n_tokens >= options.max_tokens) break;
-    const Token token = draw(options.constraint);
-    if (is_stop(token, options)) {
-      result.reason = StopReason::stop_token;
-      break;
-    }
-    ++result.n_tokens;
-    sampler_.accept(token);
-    if (options.constraint != nullptr) options.constraint->accept(token);
-    if (matcher.push(tokenizer_.bytes(token), result.text)) {
-      reader_.forget_guesses();
-      rewind(static_cast<Index>(matcher.held().size()), token);
-      result.reason = StopReason::stop_text;
-    } else {
-      const auto n_held = static_cast<Index>(matcher.held().size());
-      if (n_held > 0) reader_.forget_guesses();  // snapshots are of the text
-      take_snapshot(token, n_held);
-      result.n_passes += reader_.read_guessing(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
-      generated_.push_back(token);
-    }
-    goes_on = show();
+  } catch (...) {
+    reader_.forget_guesses();
+    throw;
   }
   reader_.forget_guesses();
   if (!goes_on && result.reason == StopReason::length) result.reason = StopReason::cancelled;
   if (result.reason != StopReason::stop_text) matcher.flush(result.text);  // it was read, and is no stop after all
   if (result.reason == StopReason::length && options.constraint != nullptr && options.close) {
     const std::string end = options.constraint->shortest_end();
-    read(end);
+    const std::vector<Token> tokens = tokenizer_.encode(end);
+    read(tokens);
+    generated_.insert(generated_.end(), tokens.begin(), tokens.end());
     options.constraint->accept(end);
     result.text += end;
   }

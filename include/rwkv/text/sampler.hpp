@@ -315,6 +315,8 @@ RWKV_API void Sampler::exclude_top(Kept& kept) {
   Index n_above = 0;
   while (n_above < kept.n && tempered(ranking_[n_above].logit) >= least) ++n_above;
   for (; kept.first + 1 < n_above; ++kept.first, --kept.n) kept.sum -= tempered(ranking_[kept.first].logit);
+  // What is left may be lost in rounding, or be too small for a number.
+  kept.sum = std::max({kept.sum, tempered(ranking_[kept.first].logit), std::numeric_limits<double>::min()});
 }
 
 RWKV_API void Sampler::keep_expected(Kept& kept) {

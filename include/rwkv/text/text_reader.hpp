@@ -54,6 +54,7 @@ private:
   State before_;
   std::vector<Token> sure_, guessed_;
   std::vector<float> guessed_logits_;  // behind each guess
+  std::vector<Token> batch_;           // what is read together
 };
 
 RWKV_NAMESPACE_END
@@ -78,7 +79,10 @@ RWKV_API void TextReader::set_state(State state, std::span<const float> logits) 
                          .expected = "one for each of " + std::to_string(model_.config().n_vocab) + " tokens",
                          .found = std::to_string(logits.size())});
   }
-  restore(state, logits);
+  state_ = std::move(state);
+  logits_.assign(logits.begin(), logits.end());
+  sure_.clear();
+  guessed_.clear();
   text_.clear();
 }
 
@@ -103,7 +107,8 @@ RWKV_API void TextReader::read(std::span<const Token> tokens) {
 }
 
 RWKV_API std::span<const Token> TextReader::guess(Index n_guesses) const noexcept {
-  constexpr std::size_t least = 2, most = 8;  // tokens that must agree, that are compared
+  if (n_guesses <= 0 || model_.config().n_ctx > 0) return {};  // of a fixed context nothing is spent on guesses
+  constexpr std::size_t least = 2, most = 8;                   // tokens that must agree, that are compared
   std::size_t best = least - 1, next = 0;
   for (std::size_t end = text_.size() - std::min<std::size_t>(text_.size(), 1); end > best; --end) {
     std::size_t n = 0;  // tokens before `end` that are the last ones of the text, too
@@ -132,27 +137,25 @@ RWKV_API bool TextReader::read_guessing(Token token, Index n_guesses) {
     confirm_guess();
     return false;
   }
-  if (guessed_.empty()) {
-    sure_.clear();
-  } else {
+  batch_.clear();
+  if (!guessed_.empty()) {
     state_ = before_;
+    batch_ = sure_;
   }
-  sure_.push_back(token);
+  batch_.push_back(token);
+  const auto n_sure = std::ssize(batch_);
   const std::span<const Token> guesses = guess(n_guesses);
-  guessed_.assign(guesses.begin(), guesses.end());
-  if (!guessed_.empty()) before_ = state_;
-  std::vector<Token>& all = sure_;
-  const std::size_t n_sure = sure_.size();
-  all.insert(all.end(), guesses.begin(), guesses.end());
-  Sequence sequence[]{{all, &state_, guesses.empty() ? Logits::last : Logits::all}};
+  batch_.insert(batch_.end(), guesses.begin(), guesses.end());
+  if (!guesses.empty()) before_ = state_;
+  Sequence sequence[]{{batch_, &state_, guesses.empty() ? Logits::last : Logits::all}};
   model_.forward(sequence, *workspace_);
-  const std::span<const float> rows = sequence[0].logits.span();
-  const std::size_t n_vocab = static_cast<std::size_t>(model_.config().n_vocab);
-  const std::span<const float> behind = rows.last((guesses.size() + 1) * n_vocab);
+  // Only now, so that forget_guesses() is right after an exception, too.
+  sure_.assign(batch_.begin(), batch_.begin() + n_sure);
+  guessed_.assign(guesses.begin(), guesses.end());
+  const auto n_vocab = static_cast<std::size_t>(model_.config().n_vocab);
+  const std::span<const float> behind = sequence[0].logits.span().last((guesses.size() + 1) * n_vocab);
   logits_.assign(behind.begin(), behind.begin() + static_cast<Index>(n_vocab));
   guessed_logits_.assign(behind.begin() + static_cast<Index>(n_vocab), behind.end());
-  sure_.resize(n_sure);
-  if (guessed_.empty()) sure_.clear();
   return true;
 }
 
