@@ -118,7 +118,7 @@ public:
   [[nodiscard]] Index checkpoint_bytes() const noexcept;
   /// What checkpoints and tokens take together.
   [[nodiscard]] Index n_bytes() const noexcept;
-  /// Tokens that the model has read for this session, generated ones and those read again included.
+  /// How many tokens the model has read for this object, generated ones and those read again included.
   [[nodiscard]] Index n_read() const noexcept { return n_read_; }
 
   /// Free text that goes into files with the session (see session_file.hpp): whatever a program wants to find again.
