@@ -98,7 +98,7 @@ TEST_CASE("the regular ones of another branch are given up for the present text"
   CHECK(text.checkpoints.interval() == 10);
 }
 
-TEST_CASE("what the tokens lead to, and what was cut") {
+TEST_CASE("what the tokens lead to, and what the tree has forgotten") {
   Growing text(10, 8);
   text.grow(30);
   std::vector<Token> tokens(25);
@@ -108,8 +108,6 @@ TEST_CASE("what the tokens lead to, and what was cut") {
   tokens[12] = 99;
   CHECK(text.checkpoints.ahead({}, tokens, text.tree)->place.position == 10);
   CHECK(text.checkpoints.ahead({0, 10}, tokens, text.tree) == nullptr);
-  text.checkpoints.cut({0, 20});
-  CHECK(text.positions() == Positions{10, 20});
   text.tree = TokenTree();
   text.checkpoints.forget(text.tree);
   CHECK(text.positions().empty());

@@ -334,6 +334,7 @@ TEST_CASE("tensors that make no session are refused by name") {
                                                                 {0, -1, 0, 5, 1, 0, 6, 4},
                                                                 {0, -1, 0, 5, 1, 0, -6, 4},
                                                                 {0, -1, 0, 5, 0, 0, 0, 4},
+                                                                {0, -1, 0, n, 1, 0, 3, 0},
                                                                 {0, -1, 0, 5}}) {
     replace("lines", lines(bad));
     check_refused<FormatError>(file.path(), "line");

@@ -186,7 +186,12 @@ TEST_CASE("tokens that a stop text takes back are no part of the text") {
   Workspace workspace({1});
   Session session(model, tokenizer, workspace, {.interval = 1}, options);
   session.read("x");
-  CHECK(session.generate({.max_tokens = 5, .stops = {"cdab|cdab|cdab"}}).text == "ab|");
+  std::vector<std::pair<TextPlace, std::string>> moments;
+  const auto remember = [&](std::string_view) {
+    moments.emplace_back(session.place(), session.text());
+    return true;
+  };
+  CHECK(session.generate({.max_tokens = 5, .stops = {"cdab|cdab|cdab"}}, remember).text == "ab|");
   CHECK(session.tokens() == tokenizer.encode("xab|"));
   CHECK(session.text() == "xab|");
   const Moment now(session);
@@ -195,6 +200,15 @@ TEST_CASE("tokens that a stop text takes back are no part of the text") {
   CHECK(Moment(session) == now);
   session.rewind(2);
   CHECK(max_abs_difference(session.logits(), logits_after(model, tokenizer.encode("xa"))) < 1e-5);
+
+  // Nor of a place that was taken while they were held back.
+  session.rewind(1);
+  CHECK(session.generate({.max_tokens = 6, .stops = {"d#"}}, remember).text == "ab|cdab|cdab|cdab|cdab|cdab|cd");
+  REQUIRE(moments.size() > 3);
+  for (const auto& [place, text] : moments) {
+    session.go_to(place);
+    CHECK(session.text() == text);
+  }
 }
 
 TEST_CASE("guesses change nothing but how often the weights are read") {

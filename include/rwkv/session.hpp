@@ -141,9 +141,6 @@ private:
   void take_checkpoint(bool is_asked_for);
   void forget_branches();
 
-  /// Makes the tokens that the generator has read since `begin` the present text.
-  void follow_generator(TextPlace begin);
-
   Generator generator_;
   SessionOptions options_;
   State initial_;
@@ -228,42 +225,33 @@ RWKV_API Generated Session::generate(const GenerateOptions& options) {
 }
 
 RWKV_API Generated Session::generate(const GenerateOptions& options, FunctionRef<bool(std::string_view)> on_text) {
-  const TextPlace begin = place_;
+  const Index begin = place_.position;
   if (logits().empty()) return generator_.generate(options, on_text);  // throws
+  const auto follow = [&] {
+    place_ = tree_.append(place_, generator_.generated().subspan(static_cast<std::size_t>(place_.position - begin)));
+  };
   const auto finish = [&] {
-    follow_generator(begin);
-    n_read_ += place_.position - begin.position;
+    follow();
+    n_read_ += place_.position - begin;
     take_checkpoint(true);
     forget_branches();
   };
+  Generated result{};
   try {
-    Generated result = generator_.generate(options, [&](std::string_view text) {
-      if (options.lookup == 0) {  // or else the State may have read guesses
-        follow_generator(begin);
+    result = generator_.generate(options, [&](std::string_view text) {
+      const bool may_have_guessed = options.lookup > 0;
+      if (!may_have_guessed && !generator_.is_holding()) {
+        follow();
         take_checkpoint(false);
       }
       return on_text(text);
     });
-    finish();
-    return result;
   } catch (...) {
     finish();
     throw;
   }
-}
-
-RWKV_API void Session::follow_generator(TextPlace begin) {
-  const std::span<const Token> all = generator_.generated();
-  Index n_same = place_.position - begin.position;
-  if (!tree_.is_way(begin, place_, all)) {  // a stop text has taken back tokens that were followed already
-    const std::vector<Token> followed = tree_.tokens(place_, begin.position);
-    n_same = std::ranges::mismatch(followed, all).in1 - followed.begin();
-    const TextPlace cut{place_.line, begin.position + n_same};
-    checkpoints_.cut(cut);
-    tree_.cut(cut);
-    place_ = tree_.normalised(cut);
-  }
-  place_ = tree_.append(place_, all.subspan(static_cast<std::size_t>(n_same)));
+  finish();
+  return result;
 }
 
 RWKV_API void Session::open(std::string_view text) { open(tokenizer().encode(text)); }

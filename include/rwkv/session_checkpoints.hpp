@@ -80,12 +80,7 @@ public:
   }
   void use(SessionCheckpoint& checkpoint) noexcept { checkpoint.last_used = ++clock_; }
 
-  /// Drops those whose text is no more: behind a place on its line, or on lines that the tree has forgotten.
-  void cut(TextPlace place) {
-    std::erase_if(all_, [&](const SessionCheckpoint& each) {
-      return each.place.line == place.line && each.place.position > place.position;
-    });
-  }
+  /// Drops those whose text the tree has forgotten.
   void forget(const TokenTree& tree) {
     std::erase_if(all_, [&](const SessionCheckpoint& each) { return !tree.contains(each.place); });
   }

@@ -227,11 +227,11 @@ inline TokenTree SessionFile::read_tree() const {
   for (std::size_t i = 0; i < numbers_of_lines.size(); i += 4) {
     const std::span<const std::int64_t> row = std::span(numbers_of_lines).subspan(i, 4);
     TokenTree::Line line{row[0], row[1], row[2]};
-    const auto parent = std::ranges::find(lines, line.parent, &TokenTree::Line::id);
+    const auto parent = std::ranges::lower_bound(lines, line.parent, {}, &TokenTree::Line::id);
     const bool is_first = lines.empty() && line.id == 0 && line.parent == -1 && line.begin == 0;
-    const bool is_branch = !lines.empty() && line.id > lines.back().id && parent != lines.end() && line.begin >= 0 &&
-                           line.begin <= parent->end();
-    const bool has_tokens = row[3] >= 0 && row[3] <= std::ssize(rest);
+    const bool is_branch = !lines.empty() && line.id > lines.back().id && parent != lines.end() &&
+                           parent->id == line.parent && line.begin >= 0 && line.begin <= parent->end();
+    const bool has_tokens = row[3] >= (is_first ? 0 : 1) && row[3] <= std::ssize(rest);
     if (!(is_first || is_branch) || !has_tokens || line.id > largest_number)
       fail("line " + std::to_string(lines.size()), "makes no tree");
     const auto own = rest.first(static_cast<std::size_t>(row[3]));

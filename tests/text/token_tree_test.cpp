@@ -60,14 +60,6 @@ TEST_CASE("which texts lead to which") {
   CHECK(tree.is_way(twig, twig, {}));
 }
 
-TEST_CASE("the end of a line can be taken back") {
-  TokenTree tree;
-  const TextPlace end = tree.append({}, Tokens{1, 2, 3});
-  tree.cut({0, 1});
-  CHECK_FALSE(tree.contains(end));
-  CHECK(tree.append({0, 1}, Tokens{5}) == TextPlace{0, 2});
-}
-
 TEST_CASE("lines are forgotten by age, but never the way to the present text") {
   TokenTree tree;
   tree.append({}, Tokens{1, 2, 3});                             // 3 tokens
@@ -87,6 +79,24 @@ TEST_CASE("lines are forgotten by age, but never the way to the present text") {
   CHECK_FALSE(tree.contains({0, -1}));
   // A number is never used again.
   CHECK(tree.append({0, 1}, Tokens{7}).line > present.line);
+}
+
+TEST_CASE("a branch that is forgotten takes its twigs with it first, and many lines take no longer than their number") {
+  TokenTree tree;
+  constexpr Index n_lines = 200'000;
+  const TextPlace present = tree.append({}, Tokens{1, 2, 3});
+  TextPlace place{0, 1};
+  for (Index i = 0; i < n_lines; ++i) {
+    const TextPlace end = tree.append(place, Tokens{4, 5});
+    place = i % 1000 == 999 ? TextPlace{0, 1} : TextPlace{end.line, end.position - 1};  // each line leaves the last one
+  }
+  CHECK(tree.n_tokens() == 3 + 2 * n_lines);
+  CHECK(tree.forget(3 + 1000, present));
+  CHECK(tree.n_tokens() == 3 + 1000);
+  CHECK(tree.tokens(present) == Tokens{1, 2, 3});
+  for (const TokenTree::Line& line : tree.lines()) {
+    if (line.parent >= 0) CHECK(tree.contains({line.parent, line.begin}));
+  }
 }
 
 TEST_CASE("what is touched is young") {

@@ -83,6 +83,8 @@ public:
   void set_state(State state, std::span<const float> logits = {}) { reader_.set_state(std::move(state), logits); }
   /// The tokens that the last generate() has made the State read, also while it runs (but not what it guesses).
   [[nodiscard]] std::span<const Token> generated() const noexcept { return generated_; }
+  /// Whether a stop text may take back the last of them: not all of their bytes have been shown.
+  [[nodiscard]] bool is_holding() const noexcept { return n_snapshots_ > 0; }
   /// Replaces the sampler. Throws as the constructor.
   void set_sampling(const SamplerOptions& sampling, std::uint64_t seed);
   /// The random numbers to come: with those of another generator, the same are drawn.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <queue>
 #include <span>
 #include <utility>
 #include <vector>
@@ -103,12 +104,6 @@ public:
     return {line->id, line->end()};
   }
 
-  /// Takes back the end of a line, which nobody has branched off yet.
-  void cut(TextPlace place) {
-    Line& line = *find(place.line);
-    line.tokens.resize(static_cast<std::size_t>(place.position - line.begin));
-  }
-
   /// Tells that a text is in use, for forget().
   void touch(TextPlace place) noexcept {
     for (Line* line = find(place.line); line != nullptr; line = find(line->parent)) line->last_used = ++clock_;
@@ -117,19 +112,32 @@ public:
   /// Drops lines, those used longest ago first, until there are max_tokens at most; never one on the way to `present`.
   /// Returns whether it dropped any.
   bool forget(Index max_tokens, TextPlace present) {
-    bool has_dropped = false;
-    for (Index n = n_tokens(); n > max_tokens;) {
-      auto oldest = lines_.end();
-      for (auto line = lines_.begin(); line != lines_.end(); ++line) {
-        if (!is_leaf(*line) || is_on_way(*line, present)) continue;
-        if (oldest == lines_.end() || line->last_used < oldest->last_used) oldest = line;
-      }
-      if (oldest == lines_.end()) break;
-      n -= std::ssize(oldest->tokens);
-      lines_.erase(oldest);
-      has_dropped = true;
+    Index n = n_tokens();
+    if (n <= max_tokens) return false;
+    const auto index = [&](Index id) { return static_cast<std::size_t>(find(id) - lines_.data()); };
+    std::vector<Index> n_users(lines_.size());  // lines that leave one, and the present text
+    for (const Line& line : lines_) {
+      if (line.parent >= 0) ++n_users[index(line.parent)];
     }
-    return has_dropped;
+    ++n_users[0];
+    ++n_users[index(present.line)];
+
+    const auto is_younger = [](const Line* a, const Line* b) { return a->last_used > b->last_used; };
+    std::priority_queue<const Line*, std::vector<const Line*>, decltype(is_younger)> unused(is_younger);
+    for (const Line& line : lines_) {
+      if (n_users[index(line.id)] == 0) unused.push(&line);
+    }
+    std::vector<Index> dropped;
+    for (; n > max_tokens && !unused.empty();) {
+      const Line& line = *unused.top();
+      unused.pop();
+      n -= std::ssize(line.tokens);
+      dropped.push_back(line.id);
+      if (--n_users[index(line.parent)] == 0) unused.push(find(line.parent));
+    }
+    std::ranges::sort(dropped);
+    std::erase_if(lines_, [&](const Line& line) { return std::ranges::binary_search(dropped, line.id); });
+    return !dropped.empty();
   }
 
 private:
@@ -138,16 +146,6 @@ private:
     return line != lines_.end() && line->id == id ? &*line : nullptr;
   }
   [[nodiscard]] Line* find(Index id) noexcept { return const_cast<Line*>(std::as_const(*this).find(id)); }
-
-  [[nodiscard]] bool is_leaf(const Line& line) const noexcept {
-    return line.id != 0 && std::ranges::find(lines_, line.id, &Line::parent) == lines_.end();
-  }
-  [[nodiscard]] bool is_on_way(const Line& wanted, TextPlace present) const noexcept {
-    for (const Line* line = find(present.line); line != nullptr; line = find(line->parent)) {
-      if (line->id == wanted.id) return true;
-    }
-    return false;
-  }
 
   /// Calls on_part(position of its first token, tokens) for the parts of a text from `first` on, last part first.
   /// Stops, and returns false, when it does.
