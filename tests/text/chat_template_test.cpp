@@ -101,6 +101,10 @@ TEST_CASE("thinking and answer are told apart, in pieces of any size") {
     const Shown unfinished = shown("think", ">Hm </thi", n);
     CHECK(unfinished.thought == "Hm </thi");
     CHECK(unfinished.answer.empty());
+    // Nothing of the opening is a thought, whether the model goes on with it or not.
+    CHECK(shown("fake-think", "", n).thought.empty());
+    CHECK(shown("fake-think", " Hm", n).thought == "Hm");
+    CHECK(shown("think", " \n", n).thought.empty());
     const Shown plain = shown("world", " Yes </think>. ", n);
     CHECK(plain.thought.empty());
     CHECK(plain.answer == "Yes </think>. ");

@@ -2,6 +2,7 @@
 // How a conversation is written down for a model: prompts, where answers end, and what of them is for the reader.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -106,21 +107,22 @@ public:
   [[nodiscard]] Piece flush();
 
 private:
+  /// Without the opening, and trimmed.
+  [[nodiscard]] Piece shown(Piece piece);
   /// Takes these characters away as long as no other came.
   static void trim(std::string_view characters, std::string& text, bool& has_begun);
 
   bool is_thinking_;
   bool is_trimmed_;
   bool has_thought_ = false, has_answered_ = false;
-  static constexpr std::string_view white_space = " \t\r\n";
   StopMatcher end_{{"</think>"}};
+  std::size_t n_hidden_ = 0;  // bytes of the opening that end_ holds
 };
 
 RWKV_NAMESPACE_END
 
 #if RWKV_DEFINITIONS
 #include <algorithm>
-#include <cstddef>
 #include <utility>
 
 #include "rwkv/core/error.hpp"
@@ -303,6 +305,7 @@ RWKV_API AnswerStream::AnswerStream(const ChatTemplate& form)
   // The opening is " <think", whose ">" is the model's, or reaches into "</think>": nothing of it is a thought.
   std::string ignored;
   if (is_thinking_) static_cast<void>(end_.push(form.opening, ignored));
+  n_hidden_ = end_.held().size();
 }
 
 RWKV_API void AnswerStream::trim(std::string_view characters, std::string& text, bool& has_begun) {
@@ -318,14 +321,21 @@ RWKV_API AnswerStream::Piece AnswerStream::push(std::string_view text) {
     is_thinking_ = false;
     piece.answer = end_.held().substr(end_.held().find('>') + 1);
   }
-  trim(">" + std::string(white_space), piece.thought, has_thought_);
-  if (is_trimmed_) trim(white_space, piece.answer, has_answered_);
-  return piece;
+  return shown(std::move(piece));
 }
 
 RWKV_API AnswerStream::Piece AnswerStream::flush() {
   Piece piece;
   if (is_thinking_) end_.flush(piece.thought);
+  return shown(std::move(piece));
+}
+
+RWKV_API AnswerStream::Piece AnswerStream::shown(Piece piece) {
+  const std::size_t n_opening = std::min(n_hidden_, piece.thought.size());
+  piece.thought.erase(0, n_opening);
+  n_hidden_ -= n_opening;
+  trim(is_trimmed_ ? "> \t\r\n" : ">", piece.thought, has_thought_);
+  if (is_trimmed_) trim(" \t\r\n", piece.answer, has_answered_);
   return piece;
 }
 
