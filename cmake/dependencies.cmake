@@ -24,8 +24,10 @@ function(rwkv_dependency package target url sha256)
   endif()
   string(TOLOWER ${package} name)
   FetchContent_Declare(${name} URL ${url} URL_HASH SHA256=${sha256} DOWNLOAD_EXTRACT_TIMESTAMP OFF)
+  set(CMAKE_POLICY_VERSION_MINIMUM 3.5)  # CMake 4 refuses those that still ask for less
   FetchContent_MakeAvailable(${name})
-  set(RWKV_INSTALL OFF PARENT_SCOPE)  # an installed package could not find what was only downloaded here
+  message(STATUS "rwkv: ${package} was downloaded, so that there are no install rules: others could not find it")
+  set(RWKV_INSTALL OFF PARENT_SCOPE)
 endfunction()
 
 # The name for find_package, the target it must define, then where to download it.
