@@ -15,6 +15,7 @@
 #include "rwkv/session_file.hpp"
 #include "rwkv/state.hpp"
 #include "rwkv/state_file.hpp"
+#include "rwkv/text/answer_stream.hpp"
 #include "rwkv/text/chat_template.hpp"
 #include "rwkv/text/constraint.hpp"
 #include "rwkv/text/generator.hpp"

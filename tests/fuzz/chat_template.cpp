@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Templates of chats, our own and those of GGUF files: an answer comes out the same in one piece and byte by byte.
-#include "rwkv/text/chat_template.hpp"
+#include "rwkv/text/answer_stream.hpp"
 
 #include "fuzz.hpp"
 

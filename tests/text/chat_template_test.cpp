@@ -10,23 +10,6 @@ using rwkv_test::write_file;
 
 namespace {
 
-struct Shown {
-  std::string thought, answer;
-};
-
-/// What a reader sees of an answer that comes in pieces of n bytes.
-Shown shown(const char* form, const std::string& answer, std::size_t n) {
-  AnswerStream stream(chat_template(form));
-  Shown all;
-  const auto add = [&all](const AnswerStream::Piece& piece) {
-    all.thought += piece.thought;
-    all.answer += piece.answer;
-  };
-  for (std::size_t i = 0; i < answer.size(); i += n) add(stream.push(std::string_view(answer).substr(i, n)));
-  add(stream.flush());
-  return all;
-}
-
 void check_refused(const std::string& json, const std::string& phrase) {
   CAPTURE(json);
   CHECK_THROWS_WITH_AS(static_cast<void>(parse_chat_template(json, "my.json")), doctest::Contains(phrase.c_str()),
@@ -87,29 +70,6 @@ TEST_CASE("the blank line between turns comes once, whatever the answer ended wi
   CHECK(chat_template("function-call").close("{}\n") == "```\n\n");
   CHECK(chat_template("function-call").close("{}\n``") == "`\n\n");
   CHECK(chat_template("text").close("x").empty());
-}
-
-TEST_CASE("thinking and answer are told apart, in pieces of any size") {
-  for (std::size_t n = 1; n < 40; ++n) {
-    CAPTURE(n);
-    const Shown think = shown("think", ">\nHm, a < b?\n</think>\n\nYes: a </b>.", n);
-    CHECK(think.thought == "Hm, a < b?\n");
-    CHECK(think.answer == "Yes: a </b>.");
-    const Shown fake = shown("fake-think", ">\nYes.", n);
-    CHECK(fake.thought.empty());
-    CHECK(fake.answer == "Yes.");
-    const Shown unfinished = shown("think", ">Hm </thi", n);
-    CHECK(unfinished.thought == "Hm </thi");
-    CHECK(unfinished.answer.empty());
-    // Nothing of the opening is a thought, whether the model goes on with it or not.
-    CHECK(shown("fake-think", "", n).thought.empty());
-    CHECK(shown("fake-think", " Hm", n).thought == "Hm");
-    CHECK(shown("think", " \n", n).thought.empty());
-    const Shown plain = shown("world", " Yes </think>. ", n);
-    CHECK(plain.thought.empty());
-    CHECK(plain.answer == "Yes </think>. ");
-    CHECK(shown("text", " a time", n).answer == " a time");
-  }
 }
 
 TEST_CASE("a template that a GGUF file names or spells") {
