@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rwkv/core/linkage.hpp"
+#include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
