@@ -13,6 +13,7 @@
 #include "rwkv/model.hpp"
 #include "rwkv/text/constraint.hpp"
 #include "rwkv/text/sampler.hpp"
+#include "rwkv/text/stop.hpp"
 #include "rwkv/text/text_reader.hpp"
 #include "rwkv/text/tokenizer.hpp"
 
@@ -112,6 +113,11 @@ private:
 
   [[nodiscard]] bool is_stop(Token token, const GenerateOptions& options) const;
 
+  /// Makes the State read a token that was drawn, unless it completes a stop text.
+  void extend(Token token, const GenerateOptions& options, StopMatcher& matcher, Generated& result);
+  /// Adds the shortest text that the constraint allows to end with.
+  void close(Constraint& constraint, Generated& result);
+
   [[nodiscard]] Index n_bytes(Token token) const noexcept;
 
   /// Remembers the present as that before `token`, which comes next, and forgets what lies before the last n_held
@@ -138,8 +144,7 @@ RWKV_NAMESPACE_END
 #include <utility>
 
 #include "rwkv/core/error.hpp"
-#include "rwkv/core/utf8.hpp"
-#include "rwkv/text/stop.hpp"
+#include "rwkv/text/character_stream.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -256,20 +261,10 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
   n_snapshots_ = 0;
   generated_.clear();
   StopMatcher matcher(options.stops);
-  Utf8Stream utf8;
+  CharacterStream shown(on_text);
   Generated result{{}, 0, StopReason::length, 0};
-  std::string shown;
-  std::size_t n_shown = 0;  // bytes of result.text
-  const auto show = [&] {   // what has come since; false: cancelled
-    shown.clear();
-    utf8.push(std::string_view(result.text).substr(n_shown), shown);
-    n_shown = result.text.size();
-    return shown.empty() || on_text(std::string_view(shown));
-  };
-
-  bool goes_on = true;
   try {
-    while (goes_on && result.reason == StopReason::length) {
+    while (shown.is_wanted() && result.reason == StopReason::length) {
       if (options.constraint != nullptr && options.constraint->must_end()) {
         result.reason = StopReason::constraint;
         break;
@@ -280,42 +275,47 @@ RWKV_API Generated Generator::generate(const GenerateOptions& options, FunctionR
         result.reason = StopReason::stop_token;
         break;
       }
-      ++result.n_tokens;
-      sampler_.accept(token);
-      if (options.constraint != nullptr) options.constraint->accept(token);
-      if (matcher.push(tokenizer_.bytes(token), result.text)) {
-        reader_.forget_guesses();
-        rewind(static_cast<Index>(matcher.held().size()), token);
-        result.reason = StopReason::stop_text;
-      } else {
-        const auto n_held = static_cast<Index>(matcher.held().size());
-        if (n_held > 0) reader_.forget_guesses();  // snapshots are of the text
-        take_snapshot(token, n_held);
-        result.n_passes += reader_.read_guessing(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
-        generated_.push_back(token);
-      }
-      goes_on = show();
+      extend(token, options, matcher, result);
+      shown.show(result.text);
     }
   } catch (...) {
     reader_.forget_guesses();
     throw;
   }
   reader_.forget_guesses();
-  if (!goes_on && result.reason == StopReason::length) result.reason = StopReason::cancelled;
+  if (!shown.is_wanted() && result.reason == StopReason::length) result.reason = StopReason::cancelled;
   if (result.reason != StopReason::stop_text) matcher.flush(result.text);  // it was read, and is no stop after all
-  if (result.reason == StopReason::length && options.constraint != nullptr && options.close) {
-    const std::string end = options.constraint->shortest_end();
-    const std::vector<Token> tokens = tokenizer_.encode(end);
-    read(tokens);
-    generated_.insert(generated_.end(), tokens.begin(), tokens.end());
-    options.constraint->accept(end);
-    result.text += end;
-  }
-  if (goes_on) goes_on = show();
-  shown.clear();
-  utf8.flush(shown);
-  if (goes_on && !shown.empty()) static_cast<void>(on_text(std::string_view(shown)));
+  if (result.reason == StopReason::length && options.constraint != nullptr && options.close)
+    close(*options.constraint, result);
+  shown.show(result.text);
+  shown.end();
   return result;
+}
+
+RWKV_API void Generator::extend(Token token, const GenerateOptions& options, StopMatcher& matcher, Generated& result) {
+  ++result.n_tokens;
+  sampler_.accept(token);
+  if (options.constraint != nullptr) options.constraint->accept(token);
+  const bool is_stopped = matcher.push(tokenizer_.bytes(token), result.text);
+  const auto n_held = static_cast<Index>(matcher.held().size());
+  if (n_held > 0) reader_.forget_guesses();  // snapshots are of the text
+  if (is_stopped) {
+    rewind(n_held, token);
+    result.reason = StopReason::stop_text;
+  } else {
+    take_snapshot(token, n_held);
+    result.n_passes += reader_.read_guessing(token, n_held > 0 ? 0 : options.lookup) ? 1 : 0;
+    generated_.push_back(token);
+  }
+}
+
+RWKV_API void Generator::close(Constraint& constraint, Generated& result) {
+  const std::string end = constraint.shortest_end();
+  const std::vector<Token> tokens = tokenizer_.encode(end);
+  read(tokens);
+  generated_.insert(generated_.end(), tokens.begin(), tokens.end());
+  constraint.accept(end);
+  result.text += end;
 }
 
 RWKV_NAMESPACE_END
