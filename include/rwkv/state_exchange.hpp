@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/tensor.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/state.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -52,9 +52,7 @@ template <class Scalar>
   };
   const auto bad = std::ranges::find_if_not(values, is_possible);
   if (bad == values.end()) return "";
-  char number[32];
-  std::snprintf(number, sizeof number, "%.9g", static_cast<double>(*bad));
-  return number + std::string(" at position ") + std::to_string(bad - values.begin());
+  return to_text(*bad) + " at position " + std::to_string(bad - values.begin());
 }
 
 /// Sets a tensor of a State, one of its layout. Infinities and NaN are let be, as in models: they harm nobody, and a

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -113,7 +114,7 @@ inline void check(const Config& config) {
   if (is_eps) return;
   throw ArgumentError({.item = "group_norm_eps",
                        .expected = "a number from 0 to below 1",
-                       .found = std::to_string(config.group_norm_eps)});
+                       .found = detail::to_text(config.group_norm_eps)});
 }
 
 RWKV_NAMESPACE_END

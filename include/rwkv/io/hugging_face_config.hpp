@@ -2,8 +2,6 @@
 // The `config.json` that Hugging Face libraries write beside a model, as far as it tells what tensors do not.
 #pragma once
 
-#include <array>
-#include <charconv>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,18 +9,12 @@
 #include "rwkv/core/error.hpp"
 #include "rwkv/core/json.hpp"
 #include "rwkv/core/mapped_file.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/io/byte_reader.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 namespace detail {
-
-/// The shortest decimal number that is read back as this one.
-[[nodiscard]] inline std::string to_text(double number) {
-  std::array<char, 32> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), number);
-  return {text.data(), end.ptr};
-}
 
 struct HuggingFaceConfig {
   bool ties_embeddings = false;  ///< tie_word_embeddings: without a head of its own, it is the embedding

@@ -19,6 +19,7 @@
 #include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/core/thread_pool.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/quant/quantise.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -29,7 +30,7 @@ namespace detail {
 [[nodiscard]] inline std::uint16_t to_f16_or_throw(float value) {
   const std::uint16_t bits = f32_to_f16(value);
   if ((bits & 0x7fffu) != 0x7c00u || std::isinf(value)) return bits;
-  throw ArgumentError({.item = "f16", .expected = "numbers of up to 65504", .found = std::to_string(value)});
+  throw ArgumentError({.item = "f16", .expected = "numbers of up to 65504", .found = to_text(value)});
 }
 
 /// Numbers to a type of single numbers.

@@ -13,6 +13,7 @@
 #include "rwkv/core/buffer.hpp"
 #include "rwkv/core/eigen.hpp"
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/to_text.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
@@ -82,7 +83,7 @@ inline void check_moments(const Buffer<float>& moments, Index n_in) {
     if (bad == i + 1 && row[i] >= 0) continue;
     throw ArgumentError({.item = "moments of inputs " + std::to_string(i) + " and " + std::to_string(std::min(bad, i)),
                          .expected = "finite numbers, not negative on the diagonal",
-                         .found = std::to_string(row[std::min(bad, i)])});
+                         .found = to_text(row[std::min(bad, i)])});
   }
 }
 

@@ -20,6 +20,7 @@
 #include "rwkv/core/subnormals.hpp"
 #include "rwkv/core/tensor.hpp"
 #include "rwkv/core/thread_pool.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/quant/encode.hpp"
 #include "rwkv/quant/error_feedback.hpp"
 #include "rwkv/quant/feedback_rows.hpp"
@@ -158,7 +159,7 @@ inline Quantiser::Quantiser(DType dtype, Index n_in, const QuantiseOptions& opti
   }
   for (std::size_t i = 0; i < given.size(); ++i) {
     if (given[i] >= 0 && std::isfinite(given[i])) continue;
-    fail("importance of input " + std::to_string(i), "a finite number, not negative", std::to_string(given[i]));
+    fail("importance of input " + std::to_string(i), "a finite number, not negative", detail::to_text(given[i]));
   }
   weights_ = Buffer<float>((n_in + detail::piece_size - 1) / detail::piece_size * detail::piece_size);
   std::fill(weights_.begin(), weights_.end(), 1.0f);
@@ -176,7 +177,7 @@ inline void Quantiser::check_numbers(const float (&x)[detail::piece_size], Index
   if (detail::are_in_range(x)) return;
   const auto bad = std::find_if(x, x + n, [](float value) { return !(std::abs(value) <= detail::max_f16); }) - x;
   fail("row " + std::to_string(row) + ", column " + std::to_string(begin + bad), "numbers of up to 65504",
-       std::to_string(x[bad]), "Keep this tensor in f32 or bf16.");
+       detail::to_text(x[bad]), "Keep this tensor in f32 or bf16.");
 }
 
 template <class Block>

@@ -2,12 +2,12 @@
 // What a Sampler can be asked for.
 #pragma once
 
-#include <charconv>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -47,15 +47,11 @@ struct SamplerOptions {
 /// Throws ArgumentError that names the option which makes no sense.
 inline void check(const SamplerOptions& options) {
   constexpr double largest = std::numeric_limits<double>::max(), infinity = std::numeric_limits<double>::infinity();
-  const auto to_text = [](double value) {  // std::to_string asks the locale
-    char text[32];
-    return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
-  };
   const auto within = [&](const char* option, double value, double low, double high) {
     if (value >= low && value <= high) return;  // false for NaN
     throw ArgumentError({.item = std::string("option ") + option,
-                         .expected = "a number from " + to_text(low) + " to " + to_text(high),
-                         .found = to_text(value)});
+                         .expected = "a number from " + detail::to_text(low) + " to " + detail::to_text(high),
+                         .found = detail::to_text(value)});
   };
   within("temperature", options.temperature, 0, largest);
   within("top_p", options.top_p, 0, infinity);
