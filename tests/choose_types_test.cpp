@@ -119,12 +119,49 @@ TEST_CASE("a model that is in blocks already is refused, not left as it is") {
                        doctest::Contains("there is no matrix whose type could be chosen"), ArgumentError);
 }
 
+TEST_CASE("matrices that are in blocks already keep their types, which count in the mean") {
+  ThreadPool threads(1);
+  const auto is_in_blocks = [](const std::string& name) { return name.ends_with("att.key.weight"); };
+  const Checkpoint mixed = small_model().transformed([&](Checkpoint::Entry entry) {
+    if (is_in_blocks(entry.name)) entry.tensor = cast(entry.tensor, DType::q8_0, threads);
+    return entry;
+  });
+  Workspace workspace({1});
+  Index n_read = 0;
+  const auto choose = [&](double bits) {
+    return choose_types(mixed, bits, all_types, {}, small_text(), workspace, [&](Index n) { n_read += n; });
+  };
+  const TensorTypes types = choose(5.5);
+  CHECK(n_read == (12 + 1) * 200);
+  CHECK(types.size() == 2 * 6 + 2);
+  for (const auto& [name, dtype] : types) CHECK((!is_in_blocks(name) || dtype == DType::q8_0));
+  CHECK(mean_bits(mixed, types) <= 5.5);
+  CHECK(mean_bits(mixed, types) > 5.2);
+  // 2 of 64 x 64 at 8.5 bits, 6 of these, 4 of 64 x 128 and 2 of 64 x 96 at 4.5: a little more than 4.921 bits.
+  const double least = 4.5 + 4 * 2 * 64 * 64 / (8 * 64 * 64. + 4 * 64 * 128. + 2 * 64 * 96.);
+  CHECK_THROWS_WITH_AS((void)choose(4.9), doctest::Contains("expected at least 4.922, found 4.9. "), ArgumentError);
+  CHECK(least > 4.921);
+  CHECK(mean_bits(mixed, choose(4.922)) == doctest::Approx(least));
+}
+
+TEST_CASE("a matrix that none of the types fits keeps its own, which counts in the mean") {
+  const Checkpoint checkpoint = synthetic({Generation::v4, 1, 256, 256, 288, 0, 0, 96}, DType::f16, 5);
+  const DType types[] = {DType::q4_k};
+  Workspace workspace({1});
+  const TensorTypes found = choose_types(checkpoint, 16, types, {}, small_text(), workspace);
+  CHECK(found.at("blocks.0.att.key.weight") == DType::q4_k);
+  CHECK(found.at("blocks.0.ffn.value.weight") == DType::f16);  // rows of 288
+  CHECK_THROWS_AS(
+      (void)choose_types(checkpoint, mean_bits(checkpoint, found) - 0.01, types, {}, small_text(), workspace),
+      ArgumentError);
+}
+
 TEST_CASE("what cannot be chosen") {
   const Checkpoint checkpoint = small_model();
   Workspace workspace;
   const auto text = small_text();
   CHECK_THROWS_WITH_AS((void)choose_types(checkpoint, 4.4, all_types, {}, text, workspace),
-                       doctest::Contains("bits per weight: expected at least 4.500, found 4.4"), ArgumentError);
+                       doctest::Contains("bits per weight: expected at least 4.500, found 4.4. "), ArgumentError);
   CHECK_THROWS_WITH_AS((void)choose_types(checkpoint, 5, {}, {}, text, workspace), doctest::Contains("found none"),
                        ArgumentError);
   CHECK_THROWS_WITH_AS((void)choose_types(checkpoint, 5, all_types, {}, std::span(text).first(1), workspace),

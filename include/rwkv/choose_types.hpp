@@ -16,7 +16,8 @@
 RWKV_NAMESPACE_BEGIN
 
 /// Chooses a type of blocks for every matrix that stored_dtype would store in blocks, so that their mean is at most
-/// `bits_per_weight`, embedding and head included, and the divergence from the model as it is, is small.
+/// `bits_per_weight`, embedding and head included, and the divergence from the model as it is, is small. Those that are
+/// in blocks already, or that none of the types fits, keep their own; it counts in the mean like a chosen one.
 ///
 /// What a matrix costs is measured: the model reads the text once for each, with that one in the smallest type and all
 /// others as they are. The mean divergence KL is taken to grow with the square of the error of the weights, counted by
@@ -25,7 +26,7 @@ RWKV_NAMESPACE_BEGIN
 ///
 /// `types` are those to choose from, such as those a file format holds. Some hundred tokens of text are enough; memory
 /// is needed for the logits of all of them, 4 n_vocab bytes for each. `progress` counts the tokens of all the readings,
-/// (matrices + 1) times those of the text.
+/// (matrices + 1) times those of the text; matrices that keep their type are not read.
 /// Throws ArgumentError if there are fewer than 2 tokens, if one is outside the vocabulary, or if no choice is small
 /// enough (and says what is); what the constructor of Model throws; and what `progress` throws.
 [[nodiscard]] RWKV_API TensorTypes choose_types(const Checkpoint& checkpoint, double bits_per_weight,
@@ -44,13 +45,13 @@ RWKV_NAMESPACE_END
 #if RWKV_DEFINITIONS
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <vector>
 
 #include "rwkv/arch/detect.hpp"
 #include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/to_text.hpp"
 #include "rwkv/eval/comparison.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/quant/bit_budget.hpp"
@@ -102,7 +103,7 @@ public:
       const TensorView& tensor = checkpoint.at(spec.name);
       const DType rule = stored_dtype(spec, tensor.dtype, DType::q4_0, false);
       const bool is_candidate = tensor.shape == spec.shape && info(tensor.dtype).block_elements == 1;
-      if (is_candidate && info(rule).block_elements > 1) add(spec.name, tensor, types);
+      if (info(rule).block_elements > 1) add(spec.name, tensor, is_candidate ? types : std::span<const DType>());
     }
   }
 
@@ -117,6 +118,7 @@ public:
       progress(std::ssize(window.tokens));
     }
     for (TypeChoice& choice : choices_) {
+      if (keeps_type(choice)) continue;
       const TypeChoice::Option& smallest = choice.options.front();
       const double kl = divergence(choice.name, smallest.dtype, logits, text, progress);
       const double factor = kl / std::max(smallest.divergence, std::numeric_limits<double>::min());
@@ -126,7 +128,7 @@ public:
 
   /// Throws ArgumentError if no choice is small enough.
   [[nodiscard]] TensorTypes spend(double bits_per_weight) {
-    if (choices_.empty()) {
+    if (std::ranges::all_of(choices_, [this](const TypeChoice& choice) { return keeps_type(choice); })) {
       throw ArgumentError(
           {.path = checkpoint_.path(),
            .item = "bits per weight",
@@ -142,18 +144,25 @@ public:
 
 private:
   void add(const std::string& name, const TensorView& tensor, std::span<const DType> types) {
+    const auto n_bits = [&](DType dtype) { return 8.0 * static_cast<double>(*checked_n_bytes(dtype, tensor.shape)); };
     TypeChoice choice{name, static_cast<double>(tensor.n_elements()), {}};
-    const TensorView rows = sample(tensor);
+    TensorView rows;
     const std::span<const float> importance = importance_of(importance_, name);
     for (const DType dtype : types) {
       if (info(dtype).block_elements == 1 || !checked_n_bytes(dtype, tensor.shape)) continue;
+      if (rows.data == nullptr) rows = sample(tensor);
       const TensorView stored = cast(rows, dtype, workspace_.threads(), {.importance = importance, .name = name});
       const double error = relative_error(rows, stored, importance);
-      choice.options.push_back(
-          {dtype, 8.0 * static_cast<double>(*checked_n_bytes(dtype, tensor.shape)), error * error});
+      choice.options.push_back({dtype, n_bits(dtype), error * error});
     }
     keep_hull(choice.options);
-    if (!choice.options.empty()) choices_.push_back(std::move(choice));
+    if (choice.options.empty()) choice.options.push_back({tensor.dtype, n_bits(tensor.dtype), 0});
+    choices_.push_back(std::move(choice));
+  }
+
+  /// Whether its own type is the only one there is for it.
+  [[nodiscard]] bool keeps_type(const TypeChoice& choice) const {
+    return choice.options.front().dtype == checkpoint_.at(choice.name).dtype;
   }
 
   /// The mean over the text if this matrix is stored so.
@@ -176,13 +185,14 @@ private:
   }
 
   [[noreturn]] void refuse_budget(double wanted, double smallest) const {
-    char text[32];
-    std::snprintf(text, sizeof(text), "at least %.3f", smallest);
+    const double thousandths = std::ceil(1000 * smallest);  // rounded up, so that it is a budget that will do
+    const double least = (thousandths / 1000 < smallest ? thousandths + 1 : thousandths) / 1000;
     throw ArgumentError({.path = checkpoint_.path(),
                          .item = "bits per weight",
-                         .expected = text,
-                         .found = std::to_string(wanted),
-                         .hint = "That is the model with all its matrices in the smallest types there are."});
+                         .expected = "at least " + to_text(least, 3),
+                         .found = to_text(wanted),
+                         .hint = "That is the model with its matrices in the smallest types there are; those in "
+                                 "blocks stay as they are."});
   }
 
   const Checkpoint& checkpoint_;
