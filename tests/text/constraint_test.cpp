@@ -150,10 +150,17 @@ TEST_CASE("the end of the text is allowed exactly where the text fits") {
   CHECK_FALSE(constraint.allows(-1));
   CHECK_FALSE(constraint.allows(9999));
   constraint.accept("7");  // what was refused has changed nothing
+  CHECK(constraint.allows(end));
   constraint.accept(end);
   CHECK(constraint.must_end());
+  const auto allowed = constraint.allowed();
+  CHECK(std::ranges::all_of(allowed, [](std::uint64_t word) { return word == 0; }));
+  CHECK_FALSE(constraint.allows(end));
+  std::vector<float> logits(static_cast<std::size_t>(tokenizer.n_vocab()));
+  CHECK_THROWS_WITH_AS(constraint.apply(logits, logits), doctest::Contains("ended the text"), ArgumentError);
   CHECK_THROWS_AS(constraint.accept(std::string_view("1")), ArgumentError);
   constraint.reset();
+  CHECK(constraint.allows('1' + 1));
   CHECK_FALSE(constraint.must_end());
   CHECK_FALSE(constraint.may_end());
 }
@@ -171,9 +178,14 @@ TEST_CASE("logits of what is not allowed become -infinity, whatever their number
       CHECK(out[i] == expected);
     }
   }
-  std::vector<float> three(3), four(4);
+  std::vector<float> three(3), four(4), enough(99);
+  CHECK_NOTHROW(constraint.apply(enough, enough));
   CHECK_THROWS_AS(constraint.apply(three, four), ArgumentError);
-  CHECK_THROWS_WITH_AS(constraint.apply(four, four), doctest::Contains("no token can follow"), UnsupportedError);
+  for (const std::size_t n :
+       {std::size_t{4}, std::size_t{64}, std::size_t{97}}) {  // the first that is allowed, a, is token 98
+    std::vector<float> fewer(n);
+    CHECK_THROWS_WITH_AS(constraint.apply(fewer, fewer), doctest::Contains("no token can follow"), UnsupportedError);
+  }
 }
 
 TEST_CASE("a long life: memory is given back, and nothing else changes") {

@@ -37,13 +37,14 @@ public:
   /// Back to the beginning of a text. What was found is kept.
   void reset() noexcept;
 
-  /// The allowed tokens: bit n % 64 of word n / 64 is token n. Valid until the next call.
+  /// The allowed tokens: bit n % 64 of word n / 64 is token n. None after a token that ended the text. Valid until the
+  /// next call.
   [[nodiscard]] std::span<const std::uint64_t> allowed();
   [[nodiscard]] bool allows(Token token);
 
   /// Copies the logits of allowed tokens to `out`, and -infinity for others. They have the same size, which need not be
-  /// that of the vocabulary. Throws UnsupportedError if no token is allowed: the vocabulary lacks a byte that must
-  /// come.
+  /// that of the vocabulary. Throws UnsupportedError if none of these tokens is allowed: the vocabulary lacks a byte
+  /// that must come; and ArgumentError if the sizes differ or a token has ended the text.
   void apply(std::span<const float> logits, std::span<float> out);
 
   /// The text goes on with a token, or with bytes. Throws ArgumentError, and changes nothing, for what is not allowed.
@@ -92,7 +93,7 @@ private:
   static constexpr std::size_t max_masks = 1024;  // for each tree
   static constexpr std::size_t max_states = 1 << 16;
 
-  /// Sets mask_ and is_empty_ to what is allowed in state_.
+  /// Sets mask_ and is_empty_ to what is allowed in state_, or after the end.
   void find_mask();
   [[nodiscard]] const Mask& mask_of(State state, const Tree& tree, Found& found);
   [[nodiscard]] Mask walk(State state, const Tree& tree);
@@ -103,7 +104,7 @@ private:
   State state_;
   bool is_ended_ = false;  // by a token that ends the text
   std::vector<Found> found_;
-  bool has_mask_ = false;  // mask_ is that of state_
+  bool has_mask_ = false;  // mask_ is that of state_ and is_ended_
   Mask mask_;
   bool is_empty_ = true;  // but for the end of the text
   std::vector<Visit> visits_;
@@ -206,6 +207,9 @@ RWKV_API const Constraint::Mask& Constraint::mask_of(State state, const Tree& tr
 RWKV_API void Constraint::find_mask() {
   if (has_mask_) return;
   std::ranges::fill(mask_, 0);
+  is_empty_ = true;
+  has_mask_ = is_ended_;
+  if (is_ended_) return;
   for (std::size_t i = 0; i < found_.size(); ++i) {
     const Mask& part = mask_of(state_, vocabulary_->trees[i], found_[i]);
     for (std::size_t word = 0; word < mask_.size(); ++word) mask_[word] |= part[word];
@@ -237,12 +241,13 @@ RWKV_API void Constraint::apply(std::span<const float> logits, std::span<float> 
     throw ArgumentError(
         {.item = "logits", .expected = std::to_string(logits.size()) + " places", .found = std::to_string(out.size())});
   }
+  if (is_ended_) throw ArgumentError({.item = "grammar", .problem = "a token has ended the text: nothing can follow"});
   const std::span<const std::uint64_t> words = allowed();
   std::uint64_t any = 0;
   for (std::size_t first = 0; first < logits.size(); first += 64) {
     const std::uint64_t word = first / 64 < words.size() ? words[first / 64] : 0;
     const std::size_t n = std::min<std::size_t>(64, logits.size() - first);
-    any |= word;
+    any |= word & (~std::uint64_t{0} >> (64 - n));
     if (~word == 0 || word == 0) {
       if (word == 0) std::fill_n(out.data() + first, n, -std::numeric_limits<float>::infinity());
       if (word != 0) std::copy_n(logits.data() + first, n, out.data() + first);
@@ -268,6 +273,7 @@ RWKV_API void Constraint::accept(Token token) {
   if (token == vocabulary_->tokenizer.end_of_text()) {
     if (!may_end()) refuse();
     is_ended_ = true;
+    has_mask_ = false;
     return;
   }
   const State next = automaton_.next(state_, bytes);
