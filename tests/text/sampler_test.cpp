@@ -587,6 +587,20 @@ TEST_CASE("sampling does not allocate after the first call") {
   CHECK(p[static_cast<std::size_t>(token)] > 0);
 }
 
+TEST_CASE("a very long text that is banned takes a few times its size") {
+  constexpr long size = 20000;
+  static_cast<void>(rwkv_test::take_peak_bytes());
+  const long before = rwkv_test::live_bytes();
+  Sampler sampler({.banned_strings = {std::string(size - 1, 'a') + "b"}});
+  sampler.set_tokenizer(Tokenizer(ByteTokenizer()));
+  for (Index i = 0; i < size + 5; ++i) sampler.accept('a');
+  CHECK(rwkv_test::take_peak_bytes() - before < 10 * size);
+  std::vector<float> logits(256, -infinity);
+  logits['b'] = 1;
+  logits['c'] = 0;
+  CHECK(sampler.sample(logits) == 'c');
+}
+
 TEST_CASE("XTC leaves a token, however small the rest of the probability is") {
   for (const std::vector<float>& logits :
        {std::vector<float>{0, -40, -40.1f}, {0, 0, -50}, {0, -800}, {0, -800, -800}}) {

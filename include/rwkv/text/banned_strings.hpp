@@ -22,7 +22,8 @@ RWKV_NAMESPACE_BEGIN
 /// of tokens: for every way to cut a text in two, the tokens that begin with its second part.
 class BannedStrings {
 public:
-  /// Throws ArgumentError if a text is empty. Looks at every token once for every byte of the texts.
+  /// Throws ArgumentError if a text is empty. Looks at every token once for every byte at the ends of the texts, as
+  /// many as the longest token has. Memory: a few times the texts, and the lists.
   BannedStrings(std::span<const std::string> texts, const Tokenizer& tokenizer)
       : tokenizer_(tokenizer), data_(make(texts, tokenizer)) {
     recent_.reserve(data_->n_remembered + 128);
@@ -48,29 +49,31 @@ public:
 
 private:
   struct Completion {
-    std::string before;         // what must have been generated
+    std::string_view before;    // what must have been generated: a part of one of the texts
     std::vector<Token> tokens;  // and what completes the text then
   };
   struct Data {
+    std::vector<std::string> texts;
     std::size_t n_remembered = 0;  // bytes that can matter later
     std::vector<Completion> completions;
   };
 
   static std::shared_ptr<const Data> make(std::span<const std::string> texts, const Tokenizer& tokenizer) {
     const auto data = std::make_shared<Data>();
-    for (const std::string& text : texts) {
+    data->texts.assign(texts.begin(), texts.end());
+    std::size_t longest = 0;
+    for (Token token = 0; token < tokenizer.n_vocab(); ++token)
+      longest = std::max(longest, tokenizer.bytes(token).size());
+    for (const std::string_view text : data->texts) {
       if (text.empty()) throw ArgumentError({.item = "banned string", .problem = "is empty"});
       data->n_remembered = std::max(data->n_remembered, text.size() - 1);
-      std::vector<Completion> cuts(text.size());
-      for (std::size_t n = 0; n < text.size(); ++n) cuts[n].before = text.substr(0, n);
-      for (Token token = 0; token < tokenizer.n_vocab(); ++token) {
-        const std::string_view bytes = tokenizer.bytes(token);
-        if (bytes.find(text) != bytes.npos) cuts[0].tokens.push_back(token);
-        for (std::size_t n = 1; n < text.size(); ++n) {
-          if (bytes.starts_with(std::string_view(text).substr(n))) cuts[n].tokens.push_back(token);
+      const std::size_t first_cut = text.size() - std::min(text.size(), longest);  // a token completes no more
+      for (std::size_t n = first_cut; n < text.size(); ++n) {
+        Completion cut{text.substr(0, n), {}};
+        for (Token token = 0; token < tokenizer.n_vocab(); ++token) {
+          const std::string_view bytes = tokenizer.bytes(token);
+          if (n == 0 ? bytes.find(text) != bytes.npos : bytes.starts_with(text.substr(n))) cut.tokens.push_back(token);
         }
-      }
-      for (Completion& cut : cuts) {
         if (!cut.tokens.empty()) data->completions.push_back(std::move(cut));
       }
     }
