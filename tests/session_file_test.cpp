@@ -259,6 +259,27 @@ TEST_CASE("numbers beyond f16 become its largest, and what is not finite needs f
   CHECK(load(file.path(), workspace).state() == session.state());
 }
 
+TEST_CASE("logits that are not finite need f32, too") {
+  const Model loud(synthetic(rwkv_test::small_byte_model(Generation::v7), DType::f32, 7).transformed([](auto entry) {
+    if (entry.name == "head.weight") {
+      const std::vector<float> values(static_cast<std::size_t>(entry.tensor.n_elements()), 3e38f);
+      entry.tensor = make_tensor(entry.tensor.shape, values);
+    }
+    return entry;
+  }));
+  Workspace workspace({1});
+  Session session(loud, bytes, workspace);
+  session.read("x");
+  REQUIRE_FALSE(std::ranges::all_of(session.logits(), [](float x) { return std::isfinite(x); }));
+  const TemporaryFile file(".session");
+  for (const StateForm form : {StateForm::f16, StateForm::q8}) {
+    CHECK_THROWS_WITH_AS(save_session(session, file.path(), {.form = form}),
+                         "logits: has a number that is not finite. The form f32 keeps it.", UnsupportedError);
+  }
+  CHECK_FALSE(std::filesystem::exists(file.path()));
+  CHECK_NOTHROW(save_session(session, file.path()));
+}
+
 TEST_CASE("files of other models, other tokenizers and other formats are refused") {
   Chat chat;
   const TemporaryFile file(".session");

@@ -56,7 +56,8 @@ struct SessionFileOptions {
 ///   vectors, matrices, scales: the States, see PackedStates
 ///   initial   F32 [1, ...]   the State behind which all texts begin, where that is not the model's
 ///
-/// Throws IoError, and UnsupportedError if the form is short and a number is not finite; the file is then as it was.
+/// Throws IoError, and UnsupportedError if the form is short and a number that it shortens, of a matrix or of the
+/// logits, is not finite; the file is then as it was.
 inline void save_session(const Session& session, const std::string& path, const SessionFileOptions& options = {});
 
 /// Reads it, for the same model on any machine and with any number of threads: in form f32 the State and the logits are
@@ -163,6 +164,7 @@ inline Checkpoint SessionFile::pack(const Session& session, const std::string& p
   if (options.form == StateForm::f32) {
     file.add("logits", make_tensor({n, std::ssize(logits) / n}, std::span<const float>(logits)));
   } else {
+    check_finite("logits", logits);
     std::vector<std::uint16_t> halves(logits.size());
     std::ranges::transform(logits, halves.begin(), to_finite_f16);
     file.add("logits", make_tensor<std::uint16_t>(DType::f16, {n, std::ssize(logits) / n}, halves));

@@ -39,6 +39,13 @@ namespace detail {
   return f32_to_f16(std::clamp(value, -largest, largest));
 }
 
+/// Throws UnsupportedError that names the item: what the short forms would silently make another number.
+inline void check_finite(const std::string& item, std::span<const float> values) {
+  if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
+  throw UnsupportedError(
+      {.item = item, .problem = "has a number that is not finite", .hint = "The form f32 keeps it."});
+}
+
 /// Whether a tensor of a State is stored as the form says, and not as f32.
 [[nodiscard]] inline bool is_matrix(const StateLayout::Entry& entry) noexcept {
   return entry.shape.rank() >= 2 && entry.limit == 0;
@@ -79,7 +86,7 @@ public:
         vectors_.insert(vectors_.end(), values.begin(), values.end());
         continue;
       }
-      if (form_ != StateForm::f32) check_finite(entry, values);
+      if (form_ != StateForm::f32) detail::check_finite("state " + tensor_item(entry.name), values);
       switch (form_) {
         case StateForm::f32: append(values); break;
         case StateForm::f16: append(values, detail::to_finite_f16); break;
@@ -97,13 +104,6 @@ public:
   }
 
 private:
-  static void check_finite(const StateLayout::Entry& entry, std::span<const float> values) {
-    if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
-    throw UnsupportedError({.item = "state " + tensor_item(entry.name),
-                            .problem = "has a number that is not finite",
-                            .hint = "The form f32 keeps it."});
-  }
-
   template <class T>
   void append(std::span<const T> values) {
     const auto bytes = std::as_bytes(values);
