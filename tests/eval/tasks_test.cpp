@@ -60,6 +60,17 @@ TEST_CASE("LAMBADA: the end-of-text token, the context, and the last word with i
   CHECK(passage.n_given == 4);
   CHECK(n_scored_bytes(passage, world) == 4);
   CHECK_THROWS_WITH_AS((void)lambada_passage("dog", world), doctest::Contains("two words"), ArgumentError);
+  for (const char* const text : {"a c dog ", "a c dog\n", "a c dog \r\n\t "}) {
+    CHECK(lambada_passage(text, world).tokens == passage.tokens);
+    CHECK(lambada_passage(text, world).n_given == passage.n_given);
+  }
+  CHECK(lambada_passage("a c  dog", world).n_given == 5);                   // only one space is that of the word
+  CHECK(lambada_passage("a c\n\nx dog", world).n_given == 7);               // as any other before it
+  CHECK(n_scored_bytes(lambada_passage("a c\n\ndog", world), world) == 7);  // the published texts have such words
+  for (const char* const text : {"", " ", " \n ", " dog", "\n dog", "dog ", "a\nc"}) {
+    CAPTURE(text);
+    CHECK_THROWS_WITH_AS((void)lambada_passage(text, world), doctest::Contains("two words"), ArgumentError);
+  }
   const Tokenizer bytes(ByteTokenizer{});  // has no end-of-text token
   CHECK(lambada_passage("a b", bytes).tokens == std::vector<Token>{'a', ' ', 'b'});
   CHECK_THROWS_WITH_AS((void)continuation("", "b", bytes), doctest::Contains("context"), ArgumentError);

@@ -83,12 +83,17 @@ private:
   return passage;
 }
 
-/// LAMBADA (Paperno et al. 2016) as the author of RWKV evaluates it: the last word, with the space before it, is to be
-/// predicted; all of its tokens must be the most likely ones. Its perplexity is exp(-sum of ln p / number of texts).
-/// Throws ArgumentError if there is no space in the text.
+/// LAMBADA (Paperno et al. 2016) as the author of RWKV evaluates it: what follows the last space, with that space, is
+/// to be predicted; all of its tokens must be the most likely ones. Its perplexity is exp(-sum of ln p / number of
+/// texts). White space at the end, which the published texts have not, does not count: it would be the last word.
+/// Throws ArgumentError if there is no space in the text, or nothing but white space before the last.
 [[nodiscard]] inline Passage lambada_passage(std::string_view text, const Tokenizer& tokenizer) {
+  constexpr std::string_view white_space = " \t\n\r\f\v";
+  text = text.substr(0, text.find_last_not_of(white_space) + 1);
   const std::size_t space = text.rfind(' ');
-  if (space != text.npos) return continuation(text.substr(0, space), text.substr(space), tokenizer);
+  if (space != text.npos && text.find_first_not_of(white_space) < space) {
+    return continuation(text.substr(0, space), text.substr(space), tokenizer);
+  }
   throw ArgumentError({.item = "LAMBADA", .expected = "a text of two words and more", .found = in_quotes(text)});
 }
 
