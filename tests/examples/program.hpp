@@ -5,31 +5,14 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdlib>
-#include <filesystem>
-#include <iterator>
 #include <string>
 
-#include "support/support.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace rwkv_test {
 
-/// An empty folder, gone with all that is in it.
-class Folder {
-public:
-  Folder() { std::filesystem::create_directory(name_.path()); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(name_.path()); }
-  [[nodiscard]] std::string operator/(const std::string& file) const { return name_.path() + "/" + file; }
-  [[nodiscard]] std::ptrdiff_t n_files() const {
-    return std::distance(std::filesystem::directory_iterator(name_.path()), {});
-  }
-
-private:
-  TemporaryFile name_{""};
-};
+using Folder = TemporaryFolder;
 
 struct Result {
   int status;

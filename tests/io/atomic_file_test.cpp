@@ -1,72 +1,50 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/io/atomic_file.hpp"
 
-#include "support/support.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace rwkv;
 using namespace rwkv_test;
-
-namespace {
-
-/// A folder of its own, so that what is left in it can be counted.
-class TemporaryFolder {
-public:
-  TemporaryFolder() : name_("-folder") { std::filesystem::create_directory(name_.path()); }
-  ~TemporaryFolder() { std::filesystem::remove_all(name_.path()); }
-  [[nodiscard]] std::string path(const std::string& name) const { return name_.path() + "/" + name; }
-  [[nodiscard]] std::vector<std::string> names() const {
-    std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(name_.path()))
-      found.push_back(entry.path().filename());
-    return found;
-  }
-
-private:
-  TemporaryFile name_;
-};
-
-}  // namespace
 
 TEST_SUITE_BEGIN("io/atomic_file");
 
 TEST_CASE("the file appears with commit, and then alone") {
   const TemporaryFolder folder;
-  AtomicFile file(folder.path("x"));
+  AtomicFile file(folder / "x");
   file.write("hello ");
   file.write("world");
-  CHECK(!std::filesystem::exists(folder.path("x")));
+  CHECK(!std::filesystem::exists(folder / "x"));
   file.commit();
-  CHECK(read_file(folder.path("x")) == "hello world");
+  CHECK(read_file(folder / "x") == "hello world");
   CHECK(folder.names() == std::vector<std::string>{"x"});
 }
 
 TEST_CASE("without commit the old file stays and nothing is left behind") {
   const TemporaryFolder folder;
-  write_file(folder.path("x"), "old");
-  { AtomicFile(folder.path("x")).write("new"); }
-  CHECK(read_file(folder.path("x")) == "old");
+  write_file(folder / "x", "old");
+  { AtomicFile(folder / "x").write("new"); }
+  CHECK(read_file(folder / "x") == "old");
   CHECK(folder.names() == std::vector<std::string>{"x"});
 }
 
 TEST_CASE("links and empty names are refused, and a link keeps its target") {
   const TemporaryFolder folder;
-  write_file(folder.path("target"), "old");
-  std::filesystem::create_symlink(folder.path("target"), folder.path("link"));
-  CHECK_THROWS_WITH_AS(AtomicFile(folder.path("link")), doctest::Contains("found a folder, a link or a device"),
-                       IoError);
-  CHECK(read_file(folder.path("target")) == "old");
+  write_file(folder / "target", "old");
+  std::filesystem::create_symlink(folder / "target", folder / "link");
+  CHECK_THROWS_WITH_AS(AtomicFile(folder / "link"), doctest::Contains("found a folder, a link or a device"), IoError);
+  CHECK(read_file(folder / "target") == "old");
   CHECK_THROWS_WITH_AS(AtomicFile(""), doctest::Contains("an empty file name"), IoError);
 }
 
 TEST_CASE("two writers of one file do not disturb each other") {
   const TemporaryFolder folder;
-  AtomicFile a(folder.path("x")), b(folder.path("x"));
+  AtomicFile a(folder / "x"), b(folder / "x");
   a.write("aaaa");
   b.write("b");
   b.commit();
-  CHECK(read_file(folder.path("x")) == "b");
+  CHECK(read_file(folder / "x") == "b");
   a.commit();
-  CHECK(read_file(folder.path("x")) == "aaaa");
+  CHECK(read_file(folder / "x") == "aaaa");
 }
 
 TEST_CASE("what cannot be written is an error with the path and the reason") {
@@ -79,8 +57,8 @@ TEST_CASE("what cannot be written is an error with the path and the reason") {
 TEST_CASE("a rename that fails leaves nothing behind") {
   const TemporaryFolder folder;
   {
-    AtomicFile file(folder.path("x"));
-    std::filesystem::create_directory(folder.path("x"));  // made after the check
+    AtomicFile file(folder / "x");
+    std::filesystem::create_directory(folder / "x");  // made after the check
     CHECK_THROWS_WITH_AS(file.commit(), doctest::Contains("cannot rename"), IoError);
   }
   CHECK(folder.names() == std::vector<std::string>{"x"});

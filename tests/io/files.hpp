@@ -3,11 +3,9 @@
 #pragma once
 
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "rwkv/core/mapped_file.hpp"
@@ -15,6 +13,7 @@
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/crc32.hpp"
 #include "support/support.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace rwkv_test {
 
@@ -30,24 +29,6 @@ inline std::string u32(std::uint32_t value) { return number(value); }
 inline std::string u64(std::uint64_t value) { return number(value); }
 
 inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-/// A fresh folder in the temporary folder; it is removed with the object, with all that is in it.
-class TemporaryFolder {
-public:
-  TemporaryFolder() { std::filesystem::create_directory(name_.path()); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code error;
-    std::filesystem::remove_all(path(), error);
-  }
-  [[nodiscard]] const std::string& path() const { return name_.path(); }
-  /// A file in it, which need not be there.
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path() + "/" + name; }
-
-private:
-  TemporaryFile name_{""};
-};
 
 /// An entry of a zip file; what differs from the plain stored case can be set.
 struct ZipPart {

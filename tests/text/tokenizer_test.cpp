@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/text/tokenizer.hpp"
 
-#include "support/support.hpp"
+#include "support/temporary_folder.hpp"
 #include "text/bpe_file.hpp"
 #include "text/byte_vocabulary.hpp"
 
@@ -9,22 +9,13 @@ using namespace rwkv;
 using rwkv_test::byte_vocabulary;
 using rwkv_test::shared_file;
 using rwkv_test::small_bpe;
+using rwkv_test::TemporaryFolder;
 
 namespace {
 
 Tokenizer small_world(const std::string& more = "") {
   return Tokenizer(WorldTokenizer::from_text(byte_vocabulary() + more, "small"));
 }
-
-/// A fresh empty folder, removed with the object.
-struct TemporaryFolder {
-  TemporaryFolder() { std::filesystem::create_directory(name.path()); }
-  ~TemporaryFolder() { std::filesystem::remove_all(name.path()); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] std::string file(const std::string& file_name) const { return name.path() + "/" + file_name; }
-  rwkv_test::TemporaryFile name{".folder"};
-};
 
 }  // namespace
 
@@ -77,8 +68,8 @@ TEST_CASE("the end of text") {
 TEST_CASE("what a file holds is told by its content, not by its name") {
   const TemporaryFolder folder;
   const auto kind_of = [&](const std::string& name, const std::string& content) {
-    rwkv_test::write_file(folder.file(name), content);
-    return std::string(load_tokenizer(folder.file(name)).kind());
+    rwkv_test::write_file(folder / name, content);
+    return std::string(load_tokenizer(folder / name).kind());
   };
   CHECK(kind_of("a.json", byte_vocabulary()) == "World");
   CHECK(kind_of("a.txt", small_bpe().dump()) == "BPE");
@@ -90,22 +81,22 @@ TEST_CASE("what a file holds is told by its content, not by its name") {
                        UnsupportedError);
   CHECK_THROWS_WITH_AS((void)kind_of("c", std::string("\xff\xfe{\0", 4)), doctest::Contains("c: is UTF-16"),
                        UnsupportedError);
-  CHECK_THROWS_AS((void)load_tokenizer(folder.file("absent.json")), IoError);
+  CHECK_THROWS_AS((void)load_tokenizer(folder / "absent.json"), IoError);
 }
 
 TEST_CASE("vocabularies are found beside the model, in a fixed order") {
   const TemporaryFolder folder;
-  const std::string model = folder.file("model.pth");
+  const std::string model = folder / "model.pth";
   CHECK(find_tokenizer_files(model).empty());
-  rwkv_test::write_file(folder.file("notes.txt"), "not a vocabulary");
-  std::filesystem::create_directory(folder.file("0.vocab"));
+  rwkv_test::write_file(folder / "notes.txt", "not a vocabulary");
+  std::filesystem::create_directory(folder / "0.vocab");
   CHECK(find_tokenizer_files(model).empty());
   const std::vector<std::string> names{"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json", "a.vocab",
                                        "b.vocab"};
   std::vector<std::string> expected;
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    rwkv_test::write_file(folder.file(*name), byte_vocabulary());
-    expected.insert(expected.begin(), folder.file(*name));
+    rwkv_test::write_file(folder / *name, byte_vocabulary());
+    expected.insert(expected.begin(), folder / *name);
     CHECK(find_tokenizer_files(model) == expected);
   }
 }
@@ -140,16 +131,16 @@ TEST_CASE("a vocabulary of another model is refused with the one it takes") {
 
 TEST_CASE("the tokenizer of a model: the one named, else bytes for 256, else the one beside it, else an error") {
   const TemporaryFolder folder;
-  const std::string model = folder.file("model.pth");
+  const std::string model = folder / "model.pth";
   CHECK(tokenizer_for(256, model).kind() == "bytes");
   CHECK_THROWS_WITH_AS((void)tokenizer_for(257, model), doctest::Contains("rwkv_vocab_v20230424.txt"), ArgumentError);
-  CHECK_THROWS_AS((void)tokenizer_for(256, model, folder.file("absent.txt")), IoError);
+  CHECK_THROWS_AS((void)tokenizer_for(256, model, folder / "absent.txt"), IoError);
 
-  rwkv_test::write_file(folder.file("mine.txt"), byte_vocabulary() + "257 'hi' 2\n");
-  CHECK(tokenizer_for(258, model, folder.file("mine.txt")).n_vocab() == 258);
-  CHECK_THROWS_AS((void)tokenizer_for(256, model, folder.file("mine.txt")), ArgumentError);
+  rwkv_test::write_file(folder / "mine.txt", byte_vocabulary() + "257 'hi' 2\n");
+  CHECK(tokenizer_for(258, model, folder / "mine.txt").n_vocab() == 258);
+  CHECK_THROWS_AS((void)tokenizer_for(256, model, folder / "mine.txt"), ArgumentError);
 
-  rwkv_test::write_file(folder.file("x.vocab"), byte_vocabulary());
+  rwkv_test::write_file(folder / "x.vocab", byte_vocabulary());
   CHECK(tokenizer_for(256, model).kind() == "bytes");
   CHECK(tokenizer_for(257, model).kind() == "World");
   CHECK_THROWS_WITH_AS((void)tokenizer_for(65536, model), doctest::Contains("x.vocab: the tokenizer does not"),
@@ -158,15 +149,15 @@ TEST_CASE("the tokenizer of a model: the one named, else bytes for 256, else the
 
 TEST_CASE("of several vocabularies beside a model, the first that belongs to it is taken") {
   const TemporaryFolder folder;
-  const std::string model = folder.file("model.pth");
-  rwkv_test::write_file(folder.file("rwkv_vocab_v20230424.txt"), byte_vocabulary() + "1000 'hi' 2\n");
+  const std::string model = folder / "model.pth";
+  rwkv_test::write_file(folder / "rwkv_vocab_v20230424.txt", byte_vocabulary() + "1000 'hi' 2\n");
   CHECK_THROWS_WITH_AS((void)tokenizer_for(265, model), doctest::Contains("found World with 1001"), ArgumentError);
-  rwkv_test::write_file(folder.file("20B_tokenizer.json"), small_bpe().dump());
-  rwkv_test::write_file(folder.file("a.vocab"), byte_vocabulary() + "264 'hi' 2\n");
+  rwkv_test::write_file(folder / "20B_tokenizer.json", small_bpe().dump());
+  rwkv_test::write_file(folder / "a.vocab", byte_vocabulary() + "264 'hi' 2\n");
   CHECK(tokenizer_for(1001, model).kind() == "World");
   CHECK(tokenizer_for(265, model).kind() == "BPE");
   CHECK(tokenizer_for(272, model).kind() == "BPE");  // padded
-  CHECK(tokenizer_for(265, model, folder.file("a.vocab")).kind() == "World");
+  CHECK(tokenizer_for(265, model, folder / "a.vocab").kind() == "World");
   CHECK_THROWS_WITH_AS((void)tokenizer_for(65536, model), doctest::Contains("rwkv_vocab_v20230424.txt: the tokenizer"),
                        ArgumentError);
 }
