@@ -2,9 +2,12 @@
 // Programs in Python, for tests that compare with what others made.
 #pragma once
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "support/support.hpp"
 
@@ -40,5 +43,28 @@ for schema, text in zip(lines[::2], lines[1::2]):
         print(ascii(text), "for", json.dumps(schema), str(error).split("\n")[0])
 print(len(lines) // 2)
 )";
+
+/// A schema of JSON, and a text.
+struct SchemaAndText {
+  std::string schema, text;
+};
+
+/// Checks that each text is valid for its schema, as jsonschema finds; the test is skipped where that is not there.
+inline void check_valid_json(const std::vector<SchemaAndText>& all) {
+  std::string lines;
+  for (const auto& [schema, text] : all) {
+    std::string line = schema;
+    std::ranges::replace(line, '\n', ' ');
+    lines += line + "\n" + text + "\n";
+  }
+  const TemporaryFile file(".txt");
+  write_file(file.path(), lines);
+  const auto printed = python_with("jsonschema", json_schema_validator, file.path());
+  if (printed) {
+    CHECK(*printed == std::to_string(all.size()) + "\n");
+  } else {
+    std::printf("SKIPPED: no python3 with jsonschema (Debian: python3-jsonschema)\n");
+  }
+}
 
 }  // namespace rwkv_test
