@@ -58,6 +58,33 @@ Config small_v7() {
   return config;
 }
 
+Checkpoint small_model() { return synthetic(small_v7(), DType::f32, 3); }
+
+/// With all numbers of one tensor the same, in a type of its own.
+Checkpoint filled(const Checkpoint& checkpoint, const std::string& name, float value, DType dtype = DType::f32) {
+  return checkpoint.transformed([&](Checkpoint::Entry entry) {
+    if (entry.name != name) return entry;
+    const std::vector<float> values(static_cast<std::size_t>(entry.tensor.n_elements()), value);
+    ThreadPool threads(1);
+    entry.tensor = cast(make_tensor(entry.tensor.shape, values), dtype, threads);
+    return entry;
+  });
+}
+
+/// Whether all logits of the tokens of a golden file are those that it has under this name.
+void check_logits(const Checkpoint& checkpoint, const Golden& expected, const std::string& name) {
+  const Model model(checkpoint);
+  Workspace workspace;
+  State state = model.new_state();
+  const auto tokens = expected.tokens();
+  Sequence sequence{tokens, &state, Logits::all};
+  model.forward(std::span(&sequence, 1), workspace);
+  const auto logits = expected.values(name);
+  double largest = 0;
+  for (const double x : logits) largest = std::max(largest, std::abs(x));
+  CHECK(max_abs_difference(sequence.logits.span(), logits) < 2e-5 * largest);  // the tolerance of its specification
+}
+
 std::string fingerprint(const Checkpoint& checkpoint) { return Model(checkpoint).state_layout().fingerprint(); }
 
 }  // namespace
@@ -122,7 +149,7 @@ TEST_CASE("blocks stay blocks between GGUF and rwkv.cpp, and have no place elsew
 }
 
 TEST_CASE("the same input gives the same bytes, for any number of threads") {
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3);
+  const Checkpoint model = small_model();
   for (const FileFormatInfo& format : file_formats) {
     for (const DType dtype : {DType::f16, DType::q8_0}) {
       const bool has_blocks = format.format == FileFormat::gguf || format.format == FileFormat::rwkvcpp;
@@ -171,7 +198,7 @@ TEST_CASE("which tensor is stored in which type") {
 }
 
 TEST_CASE("a copy in another type goes on with the States of the original, from every format that has room to say so") {
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3);
+  const Checkpoint model = small_model();
   for (const FileFormat format : {FileFormat::pth, FileFormat::safetensors, FileFormat::gguf}) {
     CHECK(fingerprint(Written(model, format, {.dtype = DType::f16}).open()) == fingerprint(model));
   }
@@ -179,7 +206,7 @@ TEST_CASE("a copy in another type goes on with the States of the original, from 
 }
 
 TEST_CASE("metadata and the vocabulary of the source are kept") {
-  Checkpoint model = synthetic(small_v7(), DType::f32, 3);
+  Checkpoint model = small_model();
   const std::string vocabulary = "1 b'a' 1\n2 b'\\x27' 1\n";
   model.metadata() = {{"author", "somebody"}, {std::string(vocabulary_key), vocabulary}};
   for (const FileFormat format : {FileFormat::pth, FileFormat::safetensors, FileFormat::gguf}) {
@@ -208,37 +235,70 @@ TEST_CASE("all generations go through PyTorch's and safetensors' files") {
 }
 
 TEST_CASE("matrices that sparse_channel_mix stores by input are stored by output again") {
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3), sparse = sparse_channel_mix(model);
+  const Checkpoint model = small_model(), sparse = sparse_channel_mix(model);
   CHECK(sparse.at("blocks.0.ffn.value.weight").shape != model.at("blocks.0.ffn.value.weight").shape);
   check_same(Written(sparse, FileFormat::safetensors).open(), model);
 }
 
 TEST_CASE("numbers that do not fit name the tensor, and nothing is left behind") {
-  const TemporaryFile folder("");
-  std::filesystem::create_directory(folder.path());
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3).transformed([](Checkpoint::Entry entry) {
-    if (entry.name == "blocks.1.ffn.key.weight") {
-      std::vector<float> values(static_cast<std::size_t>(entry.tensor.n_elements()), 1e5f);
-      entry.tensor = make_tensor(entry.tensor.shape, values);
-    }
-    return entry;
-  });
+  const TemporaryFolder folder;
+  const Checkpoint model = filled(small_model(), "blocks.1.ffn.key.weight", 1e5f);
   ThreadPool threads(2);
   for (const DType dtype : {DType::f16, DType::q8_0}) {
     const PlannedFile plan = plan_conversion(model, {.dtype = dtype}, threads);
-    CHECK_THROWS_WITH_AS(write_checkpoint(plan, FileFormat::gguf, folder.path() + "/out"),
+    CHECK_THROWS_WITH_AS(write_checkpoint(plan, FileFormat::gguf, folder / "out"),
                          doctest::Contains("tensor 'blocks.1.ffn.key.weight': cannot be stored as"), ModelError);
-    CHECK(std::filesystem::is_empty(folder.path()));
+    CHECK(folder.n_files() == 0);
   }
   CHECK_THROWS_AS(static_cast<void>(plan_conversion(model, {.dtype = DType::i8}, threads)), ArgumentError);
 }
 
+TEST_CASE("what cannot be stored is told with the tensor and with what to do") {
+  const std::string name = "blocks.1.att.key.weight";
+  ThreadPool threads(1);
+  const auto make = [&](const Checkpoint& model, const ConvertOptions& options) {
+    static_cast<void>(plan_conversion(model, options, threads).find(name)->make());
+  };
+  CHECK_THROWS_WITH_AS(make(filled(small_model(), name, 1e5f), {.dtype = DType::q8_0}),
+                       doctest::Contains("expected numbers of up to 65504, found 1e+05. Keep this tensor in f32"),
+                       ModelError);
+  // Inputs whose squares are beyond the largest float.
+  const Checkpoint loud = filled(small_model(), "blocks.1.ln1.weight", 1e30f);
+  const std::vector<Token> text{1, 2, 3};
+  Workspace workspace({1});
+  InputMoments moments(loud, text, workspace);
+  CHECK_THROWS_WITH_AS(make(loud, {.dtype = DType::q8_0, .moments = &moments}),
+                       doctest::Contains("tensor 'blocks.1.att.key.weight': cannot be stored as q8_0: expected moments "
+                                         "that are finite numbers, not negative on the diagonal, found inf. Take"),
+                       ModelError);
+}
+
+TEST_CASE("vectors are stored in a type if it has all of their numbers") {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const std::string name = "blocks.1.ln1.weight";
+  const auto stored = [&](float value, DType from, DType to) {
+    ThreadPool threads(1);
+    const Checkpoint model = filled(small_model(), name, value, from);
+    const PlannedFile plan = plan_conversion(model, {.dtype = to}, threads);
+    const PlannedTensor& tensor = *plan.find(name);
+    CHECK(read_all<float>(tensor.make())[0] == value);
+    return tensor.dtype;
+  };
+  CHECK(stored(65504, DType::f32, DType::f16) == DType::f16);
+  CHECK(stored(65505, DType::f32, DType::f16) == DType::f32);
+  CHECK(stored(0x1p17f, DType::bf16, DType::f16) == DType::bf16);
+  CHECK(stored(infinity, DType::f32, DType::f16) == DType::f16);
+  CHECK(stored(-0x1p17f, DType::f32, DType::bf16) == DType::bf16);
+  CHECK(stored(100001, DType::f32, DType::bf16) == DType::f32);
+  for (const DType from : {DType::bf16, DType::f64}) CHECK(stored(0x1p17f, from, DType::f32) == DType::f32);
+  CHECK(stored(infinity, DType::bf16, DType::f32) == DType::f32);
+}
+
 TEST_CASE("an interrupted write leaves nothing behind, and the old file as it was") {
-  const TemporaryFile folder("");
-  std::filesystem::create_directory(folder.path());
-  const std::string path = folder.path() + "/out";
+  const TemporaryFolder folder;
+  const std::string path = folder / "out";
   write_file(path, "old");
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3);
+  const Checkpoint model = small_model();
   ThreadPool threads(1);
   struct Stop {};
   for (const FileFormatInfo& format : file_formats) {
@@ -251,13 +311,12 @@ TEST_CASE("an interrupted write leaves nothing behind, and the old file as it wa
     CHECK_THROWS_AS(write_checkpoint(plan_conversion(model, {}, threads), format.format, path, stop), Stop);
     CHECK(n_calls == 10);
     CHECK(read_file(path) == "old");
-    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+    CHECK(folder.n_files() == 1);
   }
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("progress adds up to the bytes of all tensors") {
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3);
+  const Checkpoint model = small_model();
   ThreadPool threads(1);
   const PlannedFile plan = plan_conversion(model, {}, threads);
   Index expected = 0, found = 0;
@@ -272,33 +331,24 @@ TEST_CASE("a LoRA adapter is merged, under every name that training programs giv
   const Checkpoint base = open_checkpoint(shared_file("spec/golden/models/v7.safetensors"));
   const Checkpoint file = open_checkpoint(shared_file("spec/golden/formats/v7_lora.pth"));
   const Golden expected("spec/golden/formats/v7_adapters.expect.safetensors");
-  const auto check_logits = [&](const Lora& lora) {
+  const auto check_merged = [&](const Lora& lora) {
     const Checkpoint merged = Written(base, FileFormat::safetensors, {.lora = &lora}).open();
-    const Model model(merged);
-    Workspace workspace;
-    State state = model.new_state();
-    const auto tokens = expected.tokens();
-    Sequence sequence{tokens, &state, Logits::all};
-    model.forward(std::span(&sequence, 1), workspace);
-    const auto logits = expected.values("logits_lora_alpha8");
-    double largest = 0;
-    for (const double x : logits) largest = std::max(largest, std::abs(x));
-    CHECK(max_abs_difference(sequence.logits.span(), logits) < 2e-5 * largest);  // the tolerance of its specification
+    check_logits(merged, expected, "logits_lora_alpha8");
     CHECK(fingerprint(merged) != fingerprint(base));
   };
-  check_logits(Lora(file, {8}));
+  check_merged(Lora(file, {8}));
   const auto renamed = [&file](auto&& change) {
     return file.transformed([&](Checkpoint::Entry entry) {
       change(entry.name);
       return entry;
     });
   };
-  check_logits(Lora(renamed([](std::string& name) {
+  check_merged(Lora(renamed([](std::string& name) {
                       if (name.find(".lora_") != name.npos) name += ".weight";
                       name.insert(0, "base_model.model.");
                     }),
                     {8}));
-  check_logits(Lora(renamed([](std::string& name) {
+  check_merged(Lora(renamed([](std::string& name) {
                       for (const auto& [from, to] : {std::pair{"blocks.", "model.layers."},
                                                      {".att.", ".attn."},
                                                      {".receptance", ".r_proj"},
@@ -308,14 +358,14 @@ TEST_CASE("a LoRA adapter is merged, under every name that training programs giv
                       if (name.find(".lora_") != name.npos) name += ".default.weight";
                     }),
                     {8}));
-  check_logits(Lora(file, {4, true}));  // 4 over the square root of 4 is 8 over 4
+  check_merged(Lora(file, {4, true}));  // 4 over the square root of 4 is 8 over 4
   CHECK_THROWS_AS(
-      check_logits(Lora(renamed([](std::string& name) { detail::replace_first(name, ".att.key", ".att.kee"); }), {8})),
+      check_merged(Lora(renamed([](std::string& name) { detail::replace_first(name, ".att.key", ".att.kee"); }), {8})),
       ModelError);
 }
 
 TEST_CASE("adapters that are none, of another kind or of another model are refused") {
-  const Checkpoint model = synthetic(small_v7(), DType::f32, 3);
+  const Checkpoint model = small_model();
   const auto matrix = [](Index rows, Index columns) {
     return make_tensor({rows, columns}, std::vector<float>(static_cast<std::size_t>(rows * columns)));
   };
@@ -365,18 +415,9 @@ TEST_CASE("a tuned State is attached, and States of other models are not") {
   const Checkpoint base = open_checkpoint(shared_file("spec/golden/models/v7.safetensors"));
   const Checkpoint state = open_checkpoint(shared_file("spec/golden/formats/v7_time_state.pth"));
   const Golden expected("spec/golden/formats/v7_adapters.expect.safetensors");
-  const Model model(Written(base, FileFormat::safetensors, {.state = &state}).open());
-  Workspace workspace;
-  State begin = model.new_state();
-  const auto tokens = expected.tokens();
-  Sequence sequence{tokens, &begin, Logits::all};
-  model.forward(std::span(&sequence, 1), workspace);
-  const auto logits = expected.values("logits_time_state");
-  double largest = 0;
-  for (const double x : logits) largest = std::max(largest, std::abs(x));
-  CHECK(max_abs_difference(sequence.logits.span(), logits) < 2e-5 * largest);  // the tolerance of its specification
+  check_logits(Written(base, FileFormat::safetensors, {.state = &state}).open(), expected, "logits_time_state");
 
-  CHECK_THROWS_AS(Written(synthetic(small_v7(), DType::f32, 3), FileFormat::pth, {.state = &state}), ModelError);
+  CHECK_THROWS_AS(Written(small_model(), FileFormat::pth, {.state = &state}), ModelError);
   CHECK_THROWS_AS(Written(shared_model("v4/v4-fp32.pth"), FileFormat::pth, {.state = &state}), ModelError);
   CHECK_THROWS_WITH_AS(Written(base, FileFormat::gguf, {.state = &state}), doctest::Contains("no place for it"),
                        UnsupportedError);

@@ -70,7 +70,9 @@ namespace detail {
   if (tensor.dtype == dtype) return true;
   if (info(dtype).block_elements != 1 || !info(dtype).is_real || !info(tensor.dtype).is_real) return false;
   const Buffer<double> values = read_all<double>(tensor);
-  if (std::any_of(values.begin(), values.end(), [](double x) { return std::abs(x) > 65504; })) return false;
+  // cast would refuse these.
+  const auto is_beyond_f16 = [](double x) { return std::isfinite(x) && std::abs(x) > 65504; };
+  if (dtype == DType::f16 && std::any_of(values.begin(), values.end(), is_beyond_f16)) return false;
   const Buffer<double> found = read_all<double>(cast(tensor, dtype, threads));
   return std::equal(values.begin(), values.end(), found.begin());  // false for NaN, too
 }
@@ -169,12 +171,12 @@ private:
                                 bool is_by_input) const {
     QuantiseOptions quantising{.name = name};
     std::optional<ErrorFeedback> feedback;
-    if (!is_by_input) {
-      if (options_.importance != nullptr) quantising.importance = importance_of(*options_.importance, name);
-      feedback = feedback_for(name, dtype);
-      if (feedback) quantising.feedback = &*feedback;
-    }
     try {
+      if (!is_by_input) {
+        if (options_.importance != nullptr) quantising.importance = importance_of(*options_.importance, name);
+        feedback = feedback_for(name, dtype);
+        if (feedback) quantising.feedback = &*feedback;
+      }
       if (options_.lora == nullptr || !options_.lora->changes(name)) return cast(tensor, dtype, threads_, quantising);
       return options_.lora->merged(name, tensor, dtype, threads_, quantising);
     } catch (const ArgumentError& error) {  // which knows of no names
@@ -183,7 +185,8 @@ private:
                         .item = tensor_item(name),
                         .problem = "cannot be stored as " + std::string(rwkv::name(dtype)),
                         .expected = details.expected,
-                        .found = details.found});
+                        .found = details.found,
+                        .hint = details.hint});
     }
   }
 

@@ -82,8 +82,9 @@ inline void check_moments(const Buffer<float>& moments, Index n_in) {
     const auto bad = std::find_if(row, row + i + 1, [](float x) { return !std::isfinite(x); }) - row;
     if (bad == i + 1 && row[i] >= 0) continue;
     throw ArgumentError({.item = "moments of inputs " + std::to_string(i) + " and " + std::to_string(std::min(bad, i)),
-                         .expected = "finite numbers, not negative on the diagonal",
-                         .found = to_text(row[std::min(bad, i)])});
+                         .expected = "moments that are finite numbers, not negative on the diagonal",
+                         .found = to_text(row[std::min(bad, i)]),
+                         .hint = "Take another text for calibration, or no error feedback."});
   }
 }
 
