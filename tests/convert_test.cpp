@@ -273,6 +273,32 @@ TEST_CASE("what cannot be stored is told with the tensor and with what to do") {
                        ModelError);
 }
 
+TEST_CASE("error feedback reads the text once, whatever the order of the tensors and the format") {
+  Config config = small_v7();
+  config.n_layer = 11;
+  const Checkpoint ordered = synthetic(config, DType::f32, 3);
+  std::map<std::string, TensorView> by_name;  // layer 10 is before layer 2
+  for (const auto& [name, tensor] : ordered.entries()) by_name.emplace(name, tensor);
+  Checkpoint alphabetical;
+  for (const auto& [name, tensor] : by_name) alphabetical.add(name, tensor);
+  const std::vector<Token> text{1, 2, 3, 4, 5};
+  const Checkpoint tied = ordered.transformed([&](Checkpoint::Entry entry) {
+    if (entry.name == "head.weight") entry.tensor = ordered.at("emb.weight");
+    return entry;
+  });
+  for (const Checkpoint& model : {ordered, alphabetical, tied}) {
+    for (const FileFormat format : {FileFormat::gguf, FileFormat::rwkvcpp}) {
+      CAPTURE(static_cast<int>(format));
+      Workspace workspace({1});
+      Index n_read = 0;
+      InputMoments moments(model, text, workspace, [&](Index n) { n_read += n; });
+      const Written written(model, format, {.dtype = DType::q8_0, .moments = &moments});
+      CHECK(n_read == (11 + 1) * 5);
+      CHECK(written.open().at("blocks.10.ffn.key.weight").dtype == DType::q8_0);
+    }
+  }
+}
+
 TEST_CASE("vectors are stored in a type if it has all of their numbers") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::string name = "blocks.1.ln1.weight";

@@ -28,7 +28,8 @@ struct ConvertOptions {
 };
 
 /// The tensors of a model as the options want them, to be made one by one when they are written; vectors are looked at
-/// now. All tensors of the file are there, also those that are not part of the model.
+/// now. All tensors of the file are there, also those that are not part of the model; with moments in the order of the
+/// layers, or else in that of the file.
 ///
 /// Metadata are those of the checkpoint, and the fingerprint, so that States of the original go on with a copy in
 /// another type. Merging and attaching make another model: it has a fingerprint of its own.
@@ -58,6 +59,7 @@ RWKV_NAMESPACE_END
 #include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/arch/time_state.hpp"
 #include "rwkv/core/error.hpp"
+#include "rwkv/core/sorted_order.hpp"
 #include "rwkv/io/planned_change.hpp"
 #include "rwkv/quant/cast.hpp"
 
@@ -75,6 +77,15 @@ namespace detail {
   if (dtype == DType::f16 && std::any_of(values.begin(), values.end(), is_beyond_f16)) return false;
   const Buffer<double> found = read_all<double>(cast(tensor, dtype, threads));
   return std::equal(values.begin(), values.end(), found.begin());  // false for NaN, too
+}
+
+/// Those outside of layers after them: the order in which a model reads a text once for all moments.
+[[nodiscard]] inline std::vector<PlannedTensor> in_order_of_layers(const std::vector<PlannedTensor>& tensors) {
+  const auto layer_of = [](const PlannedTensor& tensor) {
+    const auto parsed = parse_layer_name(tensor.name);
+    return parsed ? parsed->layer : max_layer;
+  };
+  return sorted_copy<PlannedTensor>(tensors, [&](const auto& a, const auto& b) { return layer_of(a) < layer_of(b); });
 }
 
 /// The plan of a model, tensor by tensor.
@@ -106,6 +117,7 @@ public:
       if (!is_replaced) result.tensors.push_back(planned_tensor(entry, specs));
     }
     if (options_.state != nullptr) attach_state(construction.config, result);
+    if (options_.moments != nullptr) result.tensors = in_order_of_layers(result.tensors);
     if (options_.state == nullptr && options_.lora == nullptr) {
       result.metadata[std::string(fingerprint_key)] = model_fingerprint(checkpoint_, construction);
     } else {
@@ -140,8 +152,11 @@ private:
       result.dtype = chosen->second;
       check_rows(result);
     }
-    result.make = [this, name = entry.name, tensor, dtype = result.dtype, is_by_input] {
-      return made(name, tensor, dtype, is_by_input);
+    // Where columns are the inputs, what is known of them says nothing about a block; and an embedding has none, even
+    // if its numbers are those of the head.
+    const bool has_inputs = !is_by_input && spec.role != TensorRole::embedding;
+    result.make = [this, name = entry.name, tensor, dtype = result.dtype, has_inputs] {
+      return made(name, tensor, dtype, has_inputs);
     };
     return is_by_input && info(result.dtype).block_elements == 1 ? turned(std::move(result)) : result;
   }
@@ -166,13 +181,12 @@ private:
     return ErrorFeedback(*std::move(moments), weight.shape[weight.shape.rank() - 1]);
   }
 
-  /// Inputs are those of rows; where columns are, what is known of them says nothing about a block.
-  [[nodiscard]] TensorView made(const std::string& name, const TensorView& tensor, DType dtype,
-                                bool is_by_input) const {
+  /// has_inputs: the weights of a row are for one input each.
+  [[nodiscard]] TensorView made(const std::string& name, const TensorView& tensor, DType dtype, bool has_inputs) const {
     QuantiseOptions quantising{.name = name};
     std::optional<ErrorFeedback> feedback;
     try {
-      if (!is_by_input) {
+      if (has_inputs) {
         if (options_.importance != nullptr) quantising.importance = importance_of(*options_.importance, name);
         feedback = feedback_for(name, dtype);
         if (feedback) quantising.feedback = &*feedback;

@@ -20,8 +20,9 @@
 
 RWKV_NAMESPACE_BEGIN
 
-/// The mean of x x^T over the inputs x [n_in] of each matrix, made layer by layer when it is asked for: asked in the
-/// order of the layers, as files hold their tensors, the model reads the text once.
+/// The mean of x x^T over the inputs x [n_in] of each matrix, made layer by layer when it is asked for. Asked in the
+/// order of the layers and then for the head, as plan_conversion plans its tensors and all formats write them, the
+/// model reads the text once; asked for the head first, twice.
 ///
 /// Memory: 4 n_in^2 bytes for each matrix of one layer, those of the largest, about 90 n_embd^2 with a channel mix of
 /// 4 n_embd; and the rows of the text between layers, at most 8 n_embd bytes for each token.

@@ -2,6 +2,7 @@
 // What the converter of llama.cpp makes of the official tensors of RWKV-6 and 7: the inverse of GgufOfficial.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -33,11 +34,16 @@ public:
     if (!is_v7_ && find("blocks.0.att.time_maa_x") == nullptr) {
       throw UnsupportedError({.path = path_, .item = "GGUF", .expected = "RWKV-6 or 7", .found = "another model"});
     }
-    for (const Renaming& name : gguf_names) add_all("", name.stored, "", name.official);
+    const auto add_global = [this](const Renaming& name) { add_all("", name.stored, "", name.official); };
+    const auto is_head = [](const Renaming& name) { return name.official == "head.weight"; };
+    for (const Renaming& name : gguf_names) {
+      if (!is_head(name)) add_global(name);
+    }
     while (find(block() + "ln1.weight") != nullptr) {
       add_layer();
       ++n_layer_;
     }
+    add_global(*std::ranges::find_if(gguf_names, is_head));  // last, as the model uses it: see InputMoments
     for (const PlannedTensor& tensor : official.tensors) {
       if (placed_.contains(tensor.name)) continue;
       throw UnsupportedError({.path = path_, .item = tensor_item(tensor.name), .problem = "GGUF has no place for it"});
