@@ -20,7 +20,8 @@ TEST_SUITE_BEGIN("eval/tasks");
 
 TEST_CASE("windows score every token but the first once, with enough before it") {
   for (const Index n : {2, 3, 7, 8, 9, 100}) {
-    for (const auto& [length, stride] : {std::pair<Index, Index>{0, 0}, {2, 1}, {8, 4}, {8, 7}, {8, 1}, {50, 20}}) {
+    for (const auto& sizes : {std::pair<Index, Index>{0, 0}, {2, 1}, {8, 4}, {8, 7}, {8, 1}, {50, 20}}) {
+      const Index length = sizes.first, stride = sizes.second;
       CAPTURE(n);
       CAPTURE(length);
       CAPTURE(stride);
