@@ -11,6 +11,7 @@
 #include "command.hpp"
 #include "eval_records.hpp"
 #include "progress.hpp"
+#include "rwkv/arch/fingerprint.hpp"
 #include "rwkv/io/crc32.hpp"
 #include "rwkv/zero_share.hpp"
 
@@ -43,6 +44,13 @@ struct Document {
   rwkv::Index answer = 0;
 };
 
+/// A model as it is evaluated, and what the head of results tells of it.
+struct Subject {
+  rwkv::Checkpoint checkpoint;
+  rwkv::Model weights;
+  Json description;
+};
+
 struct EvalCommand {
   std::string task;  // perplexity, lambada, choice
   ModelOptions model;
@@ -59,9 +67,12 @@ private:
   [[nodiscard]] Document text_document(std::string_view text, const rwkv::Tokenizer& from) const;
   [[nodiscard]] Document line_document(const JsonLine& line, const std::string& path,
                                        const rwkv::Tokenizer& from) const;
-  [[nodiscard]] Json head(const rwkv::Model& weights, rwkv::Index n_documents, std::uint32_t crc) const;
-  void evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& text, const std::vector<Document>& documents,
-                Results& results, rwkv::ZeroShare& zeros, const InterruptFlag& interrupted) const;
+  [[nodiscard]] Subject open(const std::string& path) const;
+  [[nodiscard]] Json head(const Subject& subject, const std::optional<Subject>& other, const rwkv::Tokenizer& text,
+                          rwkv::Index n_documents, std::uint32_t crc) const;
+  void evaluate(const Subject& subject, const std::optional<Subject>& other, const rwkv::Tokenizer& text,
+                const std::vector<Document>& documents, Results& results, rwkv::ZeroShare& zeros,
+                const InterruptFlag& interrupted) const;
   void show(const Json& figures) const;
 };
 
@@ -115,18 +126,41 @@ std::vector<Document> EvalCommand::documents(const rwkv::Tokenizer& text, std::u
   return result;
 }
 
-Json EvalCommand::head(const rwkv::Model& weights, rwkv::Index n_documents, std::uint32_t crc) const {
-  const auto file_name = [](const std::string& path) {
-    return path.empty() ? std::string("demo model") : std::filesystem::path(path).filename().string();
-  };
-  Json result{{"eval", task},
-              {"model", rwkv::to_utf8(file_name(model.model))},
-              {"fingerprint", weights.state_layout().fingerprint()},
-              {"n_documents", n_documents},
-              {"crc32", crc}};
+Subject EvalCommand::open(const std::string& path) const {
+  rwkv::Checkpoint stored = open_checkpoint(path, model);
+  rwkv::Checkpoint checkpoint = model.arranged(stored);
+  rwkv::Model weights = model.build(checkpoint);
+  // A copy in other types has the fingerprint of the original in its metadata, and predicts otherwise.
+  stored.metadata().erase(std::string(rwkv::fingerprint_key));
+  const std::string name = path.empty() ? "demo model" : std::filesystem::path(path).filename().string();
+  const Json description{{"model", rwkv::to_utf8(name)},
+                         {"fingerprint", weights.state_layout().fingerprint()},
+                         {"stored", rwkv::Model(stored).state_layout().fingerprint()},
+                         {"group_norm_eps", weights.config().group_norm_eps}};
+  return {std::move(checkpoint), std::move(weights), description};
+}
+
+/// A checksum of all tokens.
+std::uint32_t crc_of(const rwkv::Tokenizer& text) {
+  std::string all(text.kind());
+  for (rwkv::Token token = 0; token < text.n_vocab(); ++token) {
+    const std::string_view bytes = text.bytes(token);
+    all += std::to_string(bytes.size()) + ":";
+    all += bytes;
+  }
+  return rwkv::crc32(std::as_bytes(std::span(all)));
+}
+
+/// All that the numbers of a document depend on, but for how sums are rounded.
+Json EvalCommand::head(const Subject& subject, const std::optional<Subject>& other, const rwkv::Tokenizer& text,
+                       rwkv::Index n_documents, std::uint32_t crc) const {
+  Json result{{"eval", task}};
+  result.update(subject.description);
+  result.update(
+      Json{{"tokenizer", crc_of(text)}, {"exact", model.exact}, {"n_documents", n_documents}, {"crc32", crc}});
   if (task != "perplexity") return result;
   result.update(Json{{"window", window}, {"stride", stride}, {"from_start", from_start}});
-  if (!against.empty()) result["against"] = rwkv::to_utf8(file_name(against));
+  if (other) result["against"] = other->description;
   return result;
 }
 
@@ -201,7 +235,7 @@ private:
   std::map<const Document*, std::pair<std::vector<Found>, std::size_t>> open_;
 };
 
-void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& text,
+void EvalCommand::evaluate(const Subject& subject, const std::optional<Subject>& other, const rwkv::Tokenizer& text,
                            const std::vector<Document>& documents, Results& results, rwkv::ZeroShare& zeros,
                            const InterruptFlag& interrupted) const {
   std::vector<rwkv::Passage> passages;
@@ -220,17 +254,15 @@ void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& te
   workspace.observe_products([&](const auto& weight, auto x) { zeros.add(weight, x); });
   const rwkv::ScoreOptions options{n_together};
   bool is_done = false;
-  if (against.empty()) {
+  if (!other) {
     Collector<rwkv::Score> collector(documents);
     const auto on_score = [&](std::size_t passage, const rwkv::Score& score) {
       collector.add(passage, score, [&](const Document& document, const std::vector<rwkv::Score>& scores) {
         results.add(record_of(task, document, text, scores));
       });
     };
-    is_done = rwkv::score(weights, passages, on_score, on_read, workspace, options);
+    is_done = rwkv::score(subject.weights, passages, on_score, on_read, workspace, options);
   } else {
-    ModelOptions other = model;
-    other.model = against;
     rwkv::Workspace other_workspace(model.workspace());
     Collector<rwkv::Comparison> collector(documents);
     const auto on_compared = [&](std::size_t passage, const rwkv::Comparison& comparison) {
@@ -238,7 +270,8 @@ void EvalCommand::evaluate(const rwkv::Model& weights, const rwkv::Tokenizer& te
         results.add(record_of(document, text, all));
       });
     };
-    is_done = rwkv::compare(weights, other.load(), passages, on_compared, on_read, workspace, other_workspace, options);
+    is_done = rwkv::compare(subject.weights, other->weights, passages, on_compared, on_read, workspace, other_workspace,
+                            options);
   }
   if (!is_done) interrupted.check();
 }
@@ -258,16 +291,17 @@ void EvalCommand::run() const {
       check_output({"--out", out},
                    {{"FILE", file}, {"--model", model.model}, {"--tokenizer", tokenizer}, {"--against", against}});
   }
-  const rwkv::Checkpoint checkpoint = model.arranged(open_checkpoint(model.model, model));
-  const rwkv::Model weights = model.build(checkpoint);
-  const rwkv::Tokenizer text = model.tokenizer(weights, tokenizer);
+  const Subject subject = open(model.model);
+  std::optional<Subject> other;
+  if (!against.empty()) other = open(against);
+  const rwkv::Tokenizer text = model.tokenizer(subject.weights, tokenizer);
   std::uint32_t crc = 0;
   std::vector<Document> all = documents(text, crc);
   const InterruptFlag interrupted;  // before a line is written
-  Results results(out, head(weights, std::ssize(all), crc));
+  Results results(out, head(subject, other, text, std::ssize(all), crc));
   std::erase_if(all, [&](const Document& each) { return !part.has(each.number) || results.has(each.number); });
-  rwkv::ZeroShare zeros(checkpoint, weights.config());
-  evaluate(weights, text, all, results, zeros, interrupted);
+  rwkv::ZeroShare zeros(subject.checkpoint, subject.weights.config());
+  evaluate(subject, other, text, all, results, zeros, interrupted);
 
   std::vector<Json> records = results.records();
   std::ranges::sort(records, {}, [](const Json& record) { return record.at("document").get<rwkv::Index>(); });

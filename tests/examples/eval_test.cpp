@@ -125,6 +125,41 @@ TEST_CASE("shards, joined, are the whole, and so is what was interrupted") {
   CHECK(read_file(two.path()) == "my notes");
 }
 
+TEST_CASE("results go on and join only where all is the same that their numbers depend on") {
+  const Folder folder;
+  const std::string few = folder / "few.jsonl", out = folder / "out.jsonl", two = folder / "two.jsonl";
+  const std::string model = folder / "model.gguf", words = folder / "other.vocab";
+  write_file(few, paragraphs(2));
+  const std::string demo = fixture("../../examples/models/fairy-tales-v7.safetensors");
+  const std::string vocabulary = read_file(fixture("../../examples/models/fairy-tales.vocab"));
+  const auto convert = [&](const std::string& dtype) {
+    REQUIRE(program("convert " + demo + " " + model + " --dtype " + dtype).status == 0);
+  };
+  const std::string run = "eval perplexity " + few + " -m " + model;
+  const auto check_refused = [&](const std::string& options, const std::string& difference) {
+    check_error(run + options + " --out " + out, wrong_usage, "has results of another evaluation");
+    check_error(run + options + " --out " + out, wrong_usage, difference);
+  };
+  convert("q8_0");
+  REQUIRE(program(run + " --out " + out).status == 0);
+  check_refused(" --exact", "\"exact\":true");
+  check_refused(" --group-norm-eps 1e-5", "\"group_norm_eps\":1e-05");
+  std::string changed = vocabulary;  // a token of the same length
+  changed.replace(changed.find("' the'"), 6, "' hte'");
+  write_file(words, changed);
+  check_refused(" --tokenizer " + words, "\"tokenizer\":");
+  convert("q4_0");  // with the same fingerprint
+  check_refused("", "\"stored\":");
+  REQUIRE(program(run + " --out " + two).status == 0);
+  check_error("eval merge " + out + " " + two, wrong_usage, "is of another evaluation than");
+
+  const std::string against = "eval perplexity " + few + " --against " + model + " --out " + (folder / "both.jsonl");
+  REQUIRE(program(against).status == 0);
+  CHECK(program(against).status == 0);
+  convert("q8_0");
+  check_error(against, wrong_usage, "has results of another evaluation");
+}
+
 TEST_CASE("LAMBADA by the definition: the last word, all of its tokens the most likely") {
   const TemporaryFile lines(".jsonl"), out(".jsonl");
   write_file(lines.path(), "{\"text\": \"Once upon a time\"}\n\n{\"text\": \"Once upon a xylophone\"}\n");
