@@ -58,7 +58,9 @@ private:
                                                 std::size_t most) const;
   void calibrated(const rwkv::Checkpoint& checkpoint, const InterruptFlag& interrupted, Calibration& calibration,
                   rwkv::ConvertOptions& options) const;
-  void measure(const rwkv::Checkpoint& checkpoint, const rwkv::Importance& importance, const InterruptFlag& interrupted,
+  [[nodiscard]] rwkv::Checkpoint made(rwkv::PlannedFile& plan, const char* work, const std::string& path,
+                                      const InterruptFlag& interrupted) const;
+  void measure(const rwkv::Checkpoint& original, const rwkv::Importance& importance, const InterruptFlag& interrupted,
                rwkv::PlannedFile& plan) const;
 };
 
@@ -226,36 +228,46 @@ void print_report(const rwkv::QualityReport& report) {
   }
 }
 
-/// Makes all tensors now, compares the models, and puts what it found into the metadata.
-void ConvertCommand::measure(const rwkv::Checkpoint& checkpoint, const rwkv::Importance& importance,
+rwkv::Index n_bytes(const rwkv::PlannedFile& plan) {
+  rwkv::Index sum = 0;
+  for (const rwkv::PlannedTensor& tensor : plan.tensors) sum += tensor.n_bytes();
+  return sum;
+}
+
+/// Makes all tensors now; the plan holds them from then on.
+rwkv::Checkpoint ConvertCommand::made(rwkv::PlannedFile& plan, const char* work, const std::string& path,
+                                      const InterruptFlag& interrupted) const {
+  rwkv::Checkpoint result(path);
+  result.metadata() = plan.metadata;
+  Progress progress(work, n_bytes(plan), Progress::bytes, reading.quiet);
+  for (rwkv::PlannedTensor& tensor : plan.tensors) {
+    result.add(tensor.name, tensor.make());
+    tensor = rwkv::planned(tensor.name, result.at(tensor.name));
+    Counter(interrupted, progress)(tensor.n_bytes());
+  }
+  return result;
+}
+
+/// Compares the models, and puts what it found into the metadata.
+void ConvertCommand::measure(const rwkv::Checkpoint& original, const rwkv::Importance& importance,
                              const InterruptFlag& interrupted, rwkv::PlannedFile& plan) const {
   constexpr std::size_t most = 32768;
-  const std::vector<rwkv::Token> text = tokens(checkpoint, report, most);
-  rwkv::Checkpoint copy(out);
-  {
-    rwkv::Index n_bytes = 0;
-    for (const rwkv::PlannedTensor& tensor : plan.tensors) n_bytes += tensor.n_bytes();
-    Progress progress("converting", n_bytes, Progress::bytes, reading.quiet);
-    for (rwkv::PlannedTensor& tensor : plan.tensors) {
-      copy.add(tensor.name, tensor.make());
-      tensor = rwkv::planned(tensor.name, copy.at(tensor.name));
-      Counter(interrupted, progress)(tensor.n_bytes());
-    }
-  }
+  const std::vector<rwkv::Token> text = tokens(original, report, most);
+  const rwkv::Checkpoint copy = made(plan, "converting", out, interrupted);
   Progress progress("comparing", std::ssize(text), Progress::tokens, reading.quiet);
-  const rwkv::QualityReport found = rwkv::report_quality(checkpoint, copy, text, importance, {.n_threads = n_threads},
-                                                         Counter(interrupted, progress));
+  const rwkv::QualityReport found =
+      rwkv::report_quality(original, copy, text, importance, {.n_threads = n_threads}, Counter(interrupted, progress));
   if (max_kl && !(found.text.mean_kl <= *max_kl)) {
     const auto short_text = [](double number) {
       char digits[32];
       std::snprintf(digits, sizeof(digits), "%.3g", number);
       return std::string(digits);
     };
-    throw rwkv::ArgumentError({.path = out,
-                               .item = "KL divergence",
-                               .expected = "at most " + short_text(*max_kl),
-                               .found = short_text(found.text.mean_kl),
-                               .hint = "Nothing was written. A type of more bits, --calibrate or --budget may help."});
+    throw rwkv::ModelError({.path = out,
+                            .item = "KL divergence",
+                            .expected = "at most " + short_text(*max_kl),
+                            .found = short_text(found.text.mean_kl),
+                            .hint = "Nothing was written. A type of more bits, --calibrate or --budget may help."});
   }
   plan.metadata[report_key] = to_json(found).dump();
   print_report(found);
@@ -283,12 +295,16 @@ void ConvertCommand::run() const {
   if (!calibrate.empty()) calibrated(checkpoint, interrupted, calibration.emplace(n_threads), options);
   rwkv::PlannedFile plan = rwkv::plan_conversion(checkpoint, options, threads);
   add_vocabulary(plan);
-  if (!report.empty())
-    measure(checkpoint, calibration ? calibration->importance : rwkv::Importance{}, interrupted, plan);
-
-  rwkv::Index n_bytes = 0;
-  for (const rwkv::PlannedTensor& tensor : plan.tensors) n_bytes += tensor.n_bytes();
-  Progress progress("writing", n_bytes, Progress::bytes, reading.quiet);
+  if (!report.empty()) {
+    rwkv::Checkpoint original = checkpoint;
+    if (adapter || beginning) {  // the same model in its own types
+      rwkv::PlannedFile merged =
+          rwkv::plan_conversion(checkpoint, {.lora = options.lora, .state = options.state}, threads);
+      original = made(merged, "merging", in, interrupted);
+    }
+    measure(original, calibration ? calibration->importance : rwkv::Importance{}, interrupted, plan);
+  }
+  Progress progress("writing", n_bytes(plan), Progress::bytes, reading.quiet);
   rwkv::write_checkpoint(plan, target, out, Counter(interrupted, progress));
 }
 
@@ -332,10 +348,10 @@ void add_convert(CLI::App& program) {
       ->needs(calibrate)
       ->excludes(dtype)
       ->check(CLI::Range(1.0, 16.0));
-  CLI::Option* const report = app.add_option(
-      "--report", command->report,
-      "Text to compare the result with the original on (32768 tokens), which goes into the file; the result is held in "
-      "memory");
+  CLI::Option* const report = app.add_option("--report", command->report,
+                                             "Text to compare the result with the original on (32768 tokens), adapter "
+                                             "and State in both; that goes into the file. "
+                                             "The result is held in memory");
   report->check(file_name);
   app.add_option("--max-kl", command->max_kl,
                  "Write nothing if the KL divergence on the text of --report is above this")
