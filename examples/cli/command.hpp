@@ -32,8 +32,9 @@ struct Interrupted {
   int signal;
 };
 
-/// While there is one, the first Ctrl-C, SIGTERM or SIGHUP asks to stop; the second of its kind ends the program as
-/// usual. A SIGHUP that is ignored, as under nohup, stays so. One at a time.
+/// While there is one, the first Ctrl-C, SIGTERM, SIGHUP or SIGPIPE (nobody reads standard output any more) asks to
+/// stop; the second of its kind ends the program as usual. What is ignored, as SIGHUP is under nohup, stays so, but for
+/// Ctrl-C. One at a time.
 class InterruptFlag {
 public:
   InterruptFlag();
@@ -48,7 +49,7 @@ public:
   void check() const;
 
 private:
-  static constexpr std::array<int, 3> signals{SIGINT, SIGTERM, SIGHUP};
+  static constexpr std::array<int, 4> signals{SIGINT, SIGTERM, SIGHUP, SIGPIPE};
   std::array<struct sigaction, signals.size()> before_{};
 };
 
@@ -175,7 +176,7 @@ void check_output(const NamedFile& output, std::initializer_list<NamedFile> othe
 inline constexpr const char* state_in_help =
     "State to go on from: from --state-out, a tuned one, or a list of tensors from the Python package rwkv";
 
-/// Writes machine output. Throws IoError if it cannot be written.
+/// Writes machine output. Throws IoError if it cannot be written, Interrupted if an InterruptFlag saw why: SIGPIPE.
 void print(std::string_view text);
 void flush();
 

@@ -2,6 +2,7 @@
 // rwkv generate: continues a text.
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <random>
 
 #include "command.hpp"
@@ -89,22 +90,30 @@ void GenerateCommand::run() {
   const InterruptFlag interrupted;
   const auto tokens = encode_prompt(text);
   read(generator, tokens, interrupted);
-  if (echo && !rules) print(rwkv::to_utf8(prompt));
-  flush();
+  std::exception_ptr unwritten;  // what was to be saved is saved all the same
+  const auto show = [&](std::string_view piece) {
+    try {
+      print(piece);
+      flush();
+    } catch (...) {
+      unwritten = std::current_exception();
+    }
+    return !unwritten && !interrupted.is_set();
+  };
+  show(echo && !rules ? rwkv::to_utf8(prompt) : "");
   const double read_seconds = seconds();
-  const rwkv::Generated generated = generator.generate({.max_tokens = n_tokens,
-                                                        .stops = stops,
-                                                        .lookup = lookup,
-                                                        .constraint = constraint ? &*constraint : nullptr,
-                                                        .close = grammar.close},
-                                                       [&](std::string_view piece) {
-                                                         print(piece);
-                                                         flush();
-                                                         return !interrupted.is_set();
-                                                       });
-  print("\n");
-  flush();
+  rwkv::Generated generated{};
+  if (!unwritten) {
+    generated = generator.generate({.max_tokens = n_tokens,
+                                    .stops = stops,
+                                    .lookup = lookup,
+                                    .constraint = constraint ? &*constraint : nullptr,
+                                    .close = grammar.close},
+                                   show);
+  }
+  if (!unwritten) show("\n");
   if (!state_out.empty()) rwkv::save_state(generator.state(), state_out);
+  if (unwritten) std::rethrow_exception(unwritten);
   if (verbose) {
     const double generate_seconds = seconds() - read_seconds;
     std::fprintf(

@@ -20,10 +20,17 @@
 #include "rwkv/io/byte_reader.hpp"
 
 namespace cli {
+namespace {
+
+volatile std::sig_atomic_t interrupted_by = 0;  // a signal
+
+}  // namespace
 
 void print(std::string_view text) {
   std::cout.write(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!std::cout) throw rwkv::IoError({.path = "standard output", .problem = "cannot write"});
+  if (std::cout) return;
+  if (interrupted_by == SIGPIPE) throw Interrupted{SIGPIPE};
+  throw rwkv::IoError({.path = "standard output", .problem = "cannot write"});
 }
 
 void flush() {
@@ -58,12 +65,6 @@ rwkv::Tokenizer ModelOptions::tokenizer(const rwkv::Model& weights, const std::s
   return rwkv::Tokenizer(rwkv::WorldTokenizer::from_text(rwkv::as_text(demo->vocabulary), "demo vocabulary"));
 }
 
-namespace {
-
-volatile std::sig_atomic_t interrupted_by = 0;  // a signal
-
-}  // namespace
-
 InterruptFlag::InterruptFlag() {
   interrupted_by = 0;
   struct sigaction action {};
@@ -71,8 +72,9 @@ InterruptFlag::InterruptFlag() {
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   for (std::size_t i = 0; i < signals.size(); ++i) {
     sigaction(signals[i], &action, &before_[i]);
-    const bool is_ignored = signals[i] == SIGHUP && before_[i].sa_handler == SIG_IGN;
-    if (is_ignored) sigaction(SIGHUP, &before_[i], nullptr);
+    // The shells without job control start what runs in the background with SIGINT ignored.
+    const bool stays_ignored = signals[i] != SIGINT && before_[i].sa_handler == SIG_IGN;
+    if (stays_ignored) sigaction(signals[i], &before_[i], nullptr);
   }
 }
 

@@ -80,16 +80,28 @@ TEST_CASE("generate: what comes after a gap is part of the prompt") {
   CHECK(filled.out != program(flags + "-p 'There was a '").out);
 }
 
-TEST_CASE("generate: a closed pipe and a full disk are no crash") {
+TEST_CASE("generate: a closed pipe and a full disk are no crash, and the state is saved") {
   const ModelFile model;
-  const std::string run = std::string(RWKV_PROGRAM) + " generate -m " + model.path() + " -p Once -n 100000";
-  const TemporaryFile status(".status");
-  CHECK(shell("( " + run + "; echo $? >" + status.path() + " ) | head -c 10").status == 0);
-  CHECK(read_file(status.path()) == "141\n");  // ended by SIGPIPE, as programs in a pipe are
+  const TemporaryFile status(".status"), state(".safetensors");
+  const std::string run =
+      std::string(RWKV_PROGRAM) + " generate -m " + model.path() + " -p Once -n 100000 --state-out " + state.path();
+  const auto check_saved = [&] {
+    CHECK(program("generate -m " + model.path() + " -p x -n 1 --state-in " + state.path()).status == 0);
+    std::filesystem::remove(state.path());
+  };
+  for (const std::string first : {"", "sleep 1; "}) {  // during the text, and before it
+    CAPTURE(first);
+    const std::string reader = first.empty() ? "head -c 10" : "true";
+    const Result piped = shell("( " + first + run + "; echo $? >" + status.path() + " ) | " + reader);
+    CHECK(piped.err == "");
+    CHECK(read_file(status.path()) == "141\n");  // ended by SIGPIPE, as programs in a pipe are
+    check_saved();
+  }
   if (std::filesystem::exists("/dev/full")) {
     const Result full = shell("( " + run + " ) 3>&1 >/dev/full");
     CHECK(full.status == 1);
     CHECK(full.err == "rwkv: standard output: cannot write\n");
+    check_saved();
   }
 }
 
