@@ -22,7 +22,7 @@ namespace cli {
 namespace {
 
 constexpr const char* help_text =
-    R"(/undo           take the last turn back      /redo           and forth again
+    R"(/undo           take the last turn, /retry or /system back      /redo           and forth again
 /retry          answer the last turn again
 /branch NAME    name this chat and go on in a copy, or go to the one of that name
 /branch         list them

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "conversation.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <utility>
 
 namespace cli {
@@ -42,6 +44,63 @@ std::vector<Conversation::Turn> to_turns(const json& from, const rwkv::Session& 
   return turns;
 }
 
+json beginning_to_json(const Conversation::Beginning& beginning) {
+  return {{"system", rwkv::to_utf8(beginning.system)}, {"begin", place_to_json(beginning.place)}};
+}
+
+Conversation::Beginning to_beginning(const json& from, const rwkv::Session& session) {
+  return {from.at("system").get<std::string>(), to_place(from.at("begin"), session)};
+}
+
+/// Without what leads to forgotten text, and what could be reached only after it.
+json changes_to_json(const std::vector<Conversation::Change>& changes, const rwkv::Session& session) {
+  json list = json::array();
+  for (const Conversation::Change& change : changes) {
+    const bool is_known =
+        std::ranges::all_of(change.turns, [&](const auto& turn) { return session.contains(turn.after); }) &&
+        (!change.beginning || session.contains(change.beginning->place));
+    if (!is_known) {
+      list.clear();
+      continue;
+    }
+    list.push_back({{"n_kept", change.n_kept}, {"turns", turns_to_json(change.turns)}});
+    if (change.beginning) list.back().update(beginning_to_json(*change.beginning));
+  }
+  return list;
+}
+
+/// Of a chat with so many turns.
+std::vector<Conversation::Change> to_changes(const json& from, std::size_t n_turns, const rwkv::Session& session) {
+  std::vector<Conversation::Change> changes;
+  for (const json& each : from) {
+    changes.push_back({each.at("n_kept").get<std::size_t>(), to_turns(each.at("turns"), session)});
+    if (each.contains("system")) changes.back().beginning = to_beginning(each, session);
+  }
+  for (const Conversation::Change& change : changes | std::views::reverse) {
+    if (change.n_kept > n_turns) throw std::out_of_range("a change keeps turns that are not there");
+    n_turns = change.n_kept + change.turns.size();
+  }
+  return changes;
+}
+
+json thread_to_json(const Conversation::Thread& thread, const rwkv::Session& session) {
+  json result = beginning_to_json(thread.beginning);
+  result.update({{"turns", turns_to_json(thread.turns)},
+                 {"undo", changes_to_json(thread.done, session)},
+                 {"redo", changes_to_json(thread.undone, session)}});
+  return result;
+}
+
+Conversation::Thread to_thread(const json& from, const rwkv::Session& session) {
+  Conversation::Thread thread{to_beginning(from, session), to_turns(from.at("turns"), session)};
+  const auto changes = [&](const char* key) {
+    return to_changes(from.value(key, json::array()), thread.turns.size(), session);
+  };
+  thread.done = changes("undo");
+  thread.undone = changes("redo");
+  return thread;
+}
+
 }  // namespace
 
 bool Conversation::read(const std::vector<rwkv::Token>& tokens) {
@@ -55,7 +114,8 @@ bool Conversation::begin(std::string system) {
     session_.go_to(before);
     return false;
   }
-  thread_ = {std::move(system), session_.place()};
+  change({.n_kept = 0, .beginning = Beginning{std::move(system), session_.place()}});
+  if (!std::exchange(has_begun_, true)) thread_.done.clear();
   return true;
 }
 
@@ -81,8 +141,7 @@ bool Conversation::say(const std::string& text, const rwkv::GenerateOptions& opt
     session_.go_to(turn.before);
     return false;
   }
-  thread_.turns.push_back(std::move(turn));
-  thread_.undone.clear();
+  change({thread_.turns.size(), {std::move(turn)}});
   return true;
 }
 
@@ -96,29 +155,38 @@ void Conversation::answer(Turn& turn, const rwkv::GenerateOptions& options, OnTe
   turn.after = session_.place();
 }
 
-bool Conversation::undo() {
-  if (thread_.turns.empty()) return false;
-  session_.go_to(thread_.turns.back().before);
-  thread_.undone.push_back(std::move(thread_.turns.back()));
-  thread_.turns.pop_back();
-  return true;
-}
-
-bool Conversation::redo() {
-  if (thread_.undone.empty()) return false;
-  session_.go_to(thread_.undone.back().after);
-  thread_.turns.push_back(std::move(thread_.undone.back()));
-  thread_.undone.pop_back();
-  return true;
-}
-
 bool Conversation::retry(const rwkv::GenerateOptions& options, OnText on_text) {
   if (thread_.turns.empty()) return false;
   Turn turn = thread_.turns.back();
   session_.go_to(turn.asked);
   answer(turn, options, on_text);
-  thread_.turns.back() = std::move(turn);
+  change({thread_.turns.size() - 1, {std::move(turn)}});
+  return true;
+}
+
+void Conversation::Thread::exchange(Change& change) {
+  std::swap(turns, change.turns);
+  const auto end = change.turns.begin() + static_cast<std::ptrdiff_t>(change.n_kept);
+  turns.insert(turns.begin(), change.turns.begin(), end);
+  change.turns.erase(change.turns.begin(), end);
+  if (change.beginning) std::swap(beginning, *change.beginning);
+}
+
+void Conversation::change(Change change) {
+  thread_.exchange(change);
+  thread_.done.push_back(std::move(change));
   thread_.undone.clear();
+}
+
+bool Conversation::step(std::vector<Change> Thread::*from, std::vector<Change> Thread::*to) {
+  if ((thread_.*from).empty()) return false;
+  Thread next = thread_;  // the text that it leads to may be forgotten
+  Change change = std::move((next.*from).back());
+  (next.*from).pop_back();
+  next.exchange(change);
+  (next.*to).push_back(std::move(change));
+  session_.go_to(next.end());
+  thread_ = std::move(next);
   return true;
 }
 
@@ -141,23 +209,15 @@ std::vector<std::string> Conversation::branches() const {
   return names;
 }
 
-std::string Conversation::to_json(const Conversation& chat) {
-  const auto thread_to_json = [](const Thread& thread) {
-    return json{{"system", rwkv::to_utf8(thread.system)},
-                {"begin", place_to_json(thread.begin)},
-                {"turns", turns_to_json(thread.turns)},
-                {"undone", turns_to_json(thread.undone)}};
-  };
+std::string Conversation::to_json() const {
   json branches = json::object();
-  for (const auto& [name, thread] : chat.others_) branches[rwkv::to_utf8(name)] = thread_to_json(thread);
-  branches[rwkv::to_utf8(chat.name_)] = thread_to_json(chat.thread_);
-  return json{
-      {"template", rwkv::to_utf8(chat.form_.name)}, {"branch", rwkv::to_utf8(chat.name_)}, {"branches", branches}}
-      .dump();
+  for (const auto& [name, thread] : others_) branches[rwkv::to_utf8(name)] = thread_to_json(thread, session_);
+  branches[rwkv::to_utf8(name_)] = thread_to_json(thread_, session_);
+  return json{{"template", rwkv::to_utf8(form_.name)}, {"branch", rwkv::to_utf8(name_)}, {"branches", branches}}.dump();
 }
 
 void Conversation::save(const std::string& path, rwkv::StateForm form) {
-  session_.notes()[note] = to_json(*this);
+  session_.notes()[note] = to_json();
   rwkv::save_session(session_, path, {.form = form});
 }
 
@@ -169,8 +229,7 @@ void Conversation::load(rwkv::Session session, const std::string& path) {
     form = chat.at("template").get<std::string>();
     name = chat.at("branch").get<std::string>();
     for (const auto& [key, thread] : chat.at("branches").items()) {
-      threads[key] = {thread.at("system").get<std::string>(), to_place(thread.at("begin"), session),
-                      to_turns(thread.at("turns"), session), to_turns(thread.at("undone"), session)};
+      threads[key] = to_thread(thread, session);
     }
     static_cast<void>(threads.at(name));
   } catch (const std::exception& error) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,25 @@ public:
     std::string said, answer;
     rwkv::TextPlace before, asked, after;  ///< what was said; said and read; answered
   };
+  struct Beginning {
+    std::string system;
+    rwkv::TextPlace place;
+  };
+  /// What is put in the place of all turns but the first n_kept, and of the beginning, if it is another.
+  struct Change {
+    std::size_t n_kept;
+    std::vector<Turn> turns{};
+    std::optional<Beginning> beginning{};
+  };
+  /// One of the branches.
+  struct Thread {
+    Beginning beginning;
+    std::vector<Turn> turns{};
+    std::vector<Change> done{}, undone{};  // what takes back, or does again, the last step and those before it
+    [[nodiscard]] rwkv::TextPlace end() const { return turns.empty() ? beginning.place : turns.back().after; }
+    /// Makes a change, which becomes the one that takes it back.
+    void exchange(Change& change);
+  };
   /// Where the answer goes, in pieces, and whether it goes on.
   using OnText = rwkv::FunctionRef<bool(const rwkv::AnswerStream::Piece&)>;
   /// How many tokens of how many that the model must read are read, and whether it goes on.
@@ -33,10 +53,12 @@ public:
 
   /// Says something, and gives the answer. False if reading was stopped before there was one: nothing was said then.
   bool say(const std::string& text, const rwkv::GenerateOptions& options, OnText on_text);
-  /// All of these do nothing, and return false, if there is nothing to undo, ...
-  bool undo();
-  bool redo();
+  /// Answers the last turn again. False if there is none.
   bool retry(const rwkv::GenerateOptions& options, OnText on_text);
+  /// Take say(), retry() and begin() back, one after the other, but for the first beginning. False if there is nothing
+  /// to undo, or to redo.
+  bool undo() { return step(&Thread::done, &Thread::undone); }
+  bool redo() { return step(&Thread::undone, &Thread::done); }
 
   /// Names the present chat; or goes to the one of that name. Returns whether there was one.
   bool branch(const std::string& name);
@@ -44,7 +66,7 @@ public:
   [[nodiscard]] const std::string& branch_name() const noexcept { return name_; }
 
   [[nodiscard]] const std::vector<Turn>& turns() const noexcept { return thread_.turns; }
-  [[nodiscard]] const std::string& system() const noexcept { return thread_.system; }
+  [[nodiscard]] const std::string& system() const noexcept { return thread_.beginning.system; }
   [[nodiscard]] const rwkv::ChatTemplate& form() const noexcept { return form_; }
   [[nodiscard]] const rwkv::Session& session() const noexcept { return session_; }
   [[nodiscard]] rwkv::Session& session() noexcept { return session_; }
@@ -56,24 +78,19 @@ public:
   void load(rwkv::Session session, const std::string& path);
 
 private:
-  /// One of the branches.
-  struct Thread {
-    std::string system;
-    rwkv::TextPlace begin;
-    std::vector<Turn> turns{}, undone{};
-    [[nodiscard]] rwkv::TextPlace end() const { return turns.empty() ? begin : turns.back().after; }
-  };
-
+  void change(Change change);
+  bool step(std::vector<Change> Thread::*from, std::vector<Change> Thread::*to);
   /// Reads behind the present text.
   [[nodiscard]] bool read(const std::vector<rwkv::Token>& tokens);
   void answer(Turn& turn, const rwkv::GenerateOptions& options, OnText on_text);
-  [[nodiscard]] static std::string to_json(const Conversation& chat);
+  [[nodiscard]] std::string to_json() const;
 
   rwkv::Session session_;
   rwkv::ChatTemplate form_;
   OnRead on_read_ = [](rwkv::Index, rwkv::Index) { return true; };
   std::string name_ = "main";
   Thread thread_;
+  bool has_begun_ = false;
   std::map<std::string, Thread> others_;
   rwkv::Generated last_{};
 };

@@ -96,10 +96,40 @@ TEST_CASE("undo, redo and retry") {
   CHECK(run("/undo\n").err == "There is nothing to take back.\n");
   CHECK(run("/redo\n").err == "There is nothing to bring back.\n");
   CHECK(run("/retry\n").err == "There is nothing to try again.\n");
-  // Another seed of the random choices gives another answer, and taking it back forgets it.
-  const Result again = run("one\n/params temperature=3 top_p=1\n/retry\n/undo\ntwo\n");
-  CHECK(again.out.starts_with(one[0]));
-  CHECK_FALSE(again.out.starts_with(one[0] + one[0]));
+  // Another seed of the random choices gives another answer; taken back, it leaves the one before, and then the turn.
+  const std::string wild = "one\n/params temperature=3 top_p=1\n/retry\n", tame = "/params temperature=0\n";
+  const auto alone = answers({"Who is he?"}), second = answers({"one", "Who is he?"});
+  REQUIRE(alone[0] != second[1]);
+  const auto after = [&](const std::string& lines) {  // all answers after the first
+    const Result result = run(wild + lines + tame + "Who is he?\n", "--seed 1");
+    REQUIRE(result.out.starts_with(one[0]));
+    return result.out.substr(one[0].size());
+  };
+  const std::string retried = after("");
+  const std::string again = retried.substr(0, retried.find('\n') + 1);
+  CHECK(again != one[0]);
+  CHECK(retried != again + second[1]);
+  CHECK(after("/undo\n") == again + second[1]);
+  CHECK(after("/undo\n/undo\n") == again + alone[0]);
+  CHECK(after("/undo\n/redo\n") == retried);
+  CHECK(after("/undo\n/undo\n/redo\n") == again + second[1]);
+}
+
+TEST_CASE("a new beginning can be taken back, but not the first") {
+  const TemporaryFile file(".chat");
+  const auto both = answers({"one", "two"}), nice = answers({"two"}, "Be nice.");
+  CHECK(run("one\n/system Be nice.\n/undo\ntwo\n").out == both[0] + both[1]);
+  CHECK(run("one\n/system Be nice.\n/undo\n/redo\ntwo\n").out == both[0] + nice[0]);
+  CHECK(run("/undo\n", "--system 'Be nice.'").err == "There is nothing to take back.\n");
+  CHECK(run("one\n/system Be nice.\n/save " + file.path() + "\n").status == 0);
+  CHECK(run("/undo\ntwo\n", "--load " + file.path()).out == both[1]);
+  CHECK(run("/undo\n/redo\ntwo\n", "--load " + file.path()).out == nice[0]);
+  std::string bytes = read_file(file.path());
+  const std::size_t kept = bytes.rfind("n_kept");
+  REQUIRE(kept != std::string::npos);
+  bytes[bytes.find(':', kept) + 1] = '9';
+  write_file(file.path(), bytes);
+  check_error(chat + "--load " + file.path() + " </dev/null", 1, "a change keeps turns that are not there");
 }
 
 TEST_CASE("branches are chats that begin alike") {
@@ -288,14 +318,20 @@ TEST_CASE("in a terminal lines are edited, and the end of the input ends the cha
 TEST_CASE("Ctrl-C stops an answer and keeps the chat, and at the prompt ends it with 130") {
   Terminal terminal("chat -m " + model_path + " --threads 1 -n 100000000 --template text --seed 1 --ban 0");
   terminal.until_prompt();
-  terminal.type("Once upon a time\r");
-  terminal.until("\r\n");
-  terminal.until(" ");  // the answer comes
-  terminal.type(control_c);
-  terminal.until("(stopped)");
-  terminal.until_prompt();
-  terminal.type("/stats\r");
-  CHECK(terminal.until_prompt().find("1 turn,") != std::string::npos);
+  for (const std::string said : {"Once upon a time\r", "/retry\r"}) {
+    terminal.type(said);
+    terminal.until("\r\n");
+    terminal.until(" ");  // the answer comes
+    terminal.type(control_c);
+    terminal.until("(stopped)");
+    terminal.until_prompt();
+  }
+  for (const std::string left : {"1 turn,", "0 turns,"}) {  // with the answer before, and without
+    terminal.type("/undo\r");
+    CHECK(terminal.until_prompt().find("Taken back.") != std::string::npos);
+    terminal.type("/stats\r");
+    CHECK(terminal.until_prompt().find(left) != std::string::npos);
+  }
   terminal.type(control_c);
   CHECK(terminal.status() == 130);
   CHECK(terminal.is_restored());
