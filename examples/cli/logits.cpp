@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // rwkv logits: the numbers themselves, for checking and for research.
+#include <algorithm>
 #include <charconv>
 
 #include "command.hpp"
+#include "progress.hpp"
 
 namespace cli {
 namespace {
@@ -59,16 +61,23 @@ void LogitsCommand::run_in() const {
   if (!state_in.empty()) state = rwkv::load_state(weights, state_in, {.verify_checksums = model.verify});
   std::vector<Scalar> logits;
   logits.reserve(ids.size() * static_cast<std::size_t>(weights.config().n_vocab));
-  for (std::size_t first = 0; first < ids.size(); first += n_chunk) {
-    const auto piece = std::span<const rwkv::Token>(ids).subspan(first, std::min(n_chunk, ids.size() - first));
+  const InterruptFlag interrupted;
+  Progress progress("reading", std::ssize(ids), Progress::tokens, model.quiet);
+  constexpr std::size_t n_pass = 256;  // what forward() reads in one pass of its own: the same numbers
+  for (std::size_t first = 0, n = 0; first < ids.size(); first += n) {
+    interrupted.check();
+    n = std::min({n_pass, n_chunk - first % n_chunk, ids.size() - first});
+    const auto piece = std::span<const rwkv::Token>(ids).subspan(first, n);
     rwkv::BasicSequence<Scalar> sequence{piece, &state, rwkv::Logits::all};
     weights.forward(std::span(&sequence, 1), workspace);
     logits.insert(logits.end(), sequence.logits.span().begin(), sequence.logits.span().end());
+    progress.add(static_cast<rwkv::Index>(n));
   }
   constexpr auto dtype = sizeof(Scalar) == sizeof(double) ? rwkv::DType::f64 : rwkv::DType::f32;
   const rwkv::Shape shape{static_cast<rwkv::Index>(ids.size()), weights.config().n_vocab};
   rwkv::Checkpoint result(out);
   result.add("logits", {dtype, shape, reinterpret_cast<const std::byte*>(logits.data()), nullptr});
+  interrupted.check();
   rwkv::write_safetensors(result, out);
   if (!state_out.empty()) rwkv::save_state(state, state_out);
 }

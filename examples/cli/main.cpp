@@ -22,7 +22,11 @@
 namespace cli {
 namespace {
 
-volatile std::sig_atomic_t interrupted_by = 0;  // a signal
+volatile std::sig_atomic_t interrupted_by = 0;  // a signal, while there is an InterruptFlag
+
+void check_interrupt() {
+  if (interrupted_by != 0) throw Interrupted{interrupted_by};
+}
 
 }  // namespace
 
@@ -48,6 +52,7 @@ rwkv::Checkpoint open_checkpoint(const std::string& path, const ReadOptions& opt
   if (!path.empty()) {
     std::optional<Progress> progress;
     return rwkv::open_checkpoint(path, {.verify_checksums = options.verify, .progress = [&](auto n_done, auto n_total) {
+                                          check_interrupt();
                                           if (!progress)
                                             progress.emplace("opening", n_total, Progress::bytes, options.quiet);
                                           progress->set(n_done);
@@ -80,13 +85,12 @@ InterruptFlag::InterruptFlag() {
 
 InterruptFlag::~InterruptFlag() {
   for (std::size_t i = 0; i < signals.size(); ++i) sigaction(signals[i], &before_[i], nullptr);
+  interrupted_by = 0;
 }
 
 int InterruptFlag::signal() const noexcept { return interrupted_by; }
 
-void InterruptFlag::check() const {
-  if (is_set()) throw Interrupted{interrupted_by};
-}
+void InterruptFlag::check() const { check_interrupt(); }
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include "io/files.hpp"
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/io/open.hpp"
+#include "rwkv/io/pth_write.hpp"
 #include "rwkv/io/safetensors.hpp"
 #include "rwkv/io/vocabulary.hpp"
 #include "text/byte_vocabulary.hpp"
@@ -142,6 +143,21 @@ TEST_CASE("Ctrl-C, SIGTERM and SIGHUP leave nothing behind, and the exit status 
   }
   CHECK(interrupt("trap '' HUP; ", "HUP").status == 0);  // as under nohup
   CHECK(folder.n_files() == 2);
+}
+
+TEST_CASE("Ctrl-C is heard while checksums are compared") {
+  const Folder folder;
+  const std::string file = folder / "a.pth";
+  Checkpoint large("no model: without Ctrl-C an error");
+  const TensorView tensor = make_tensor({4 << 20}, std::vector<float>(4 << 20));
+  for (int i = 0; i < 16; ++i) large.add("tensor " + std::to_string(i), tensor);
+  write_pth(planned(large), file);
+  // When the program listens is seen in the mask of its caught signals, where SIGINT is the second bit.
+  const Result result = shell(std::string(RWKV_PROGRAM) + " convert " + file + " " + (folder / "b.pth") +
+                              " & for i in $(seq 1000); do grep -q 'SigCgt:.*[2367abef]$' /proc/$!/status && break; "
+                              "done; kill -INT $!; wait $!");
+  CHECK(result.status == 130);
+  CHECK(result.err.empty());
 }
 
 TEST_CASE("adapters are merged: the strength is given, or stands beside the file") {

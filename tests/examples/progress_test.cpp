@@ -56,12 +56,21 @@ TEST_CASE("there is no progress with --quiet, nor in a pipe") {
   CHECK(piped.err == "");
 }
 
-TEST_CASE("Ctrl-C while a prompt is read ends with 130") {
+TEST_CASE("Ctrl-C while a text is read ends with 130, and nothing is written") {
   const LongText text(4000);
-  Terminal terminal("generate --isa scalar --prompt-file " + text.path());
-  static_cast<void>(terminal.until("reading ["));
-  terminal.type("\x03");
-  CHECK(terminal.status() == 130);
+  const TemporaryFile ids(".txt"), out(".safetensors");
+  std::string numbers;
+  for (int i = 0; i < 20'000; ++i) numbers += std::to_string(i % 3000) + " ";
+  write_file(ids.path(), numbers);
+  for (const std::string& command : {"generate --isa scalar --prompt-file " + text.path(),
+                                     "logits --isa scalar --tokens @" + ids.path() + " --out " + out.path()}) {
+    CAPTURE(command);
+    Terminal terminal(command);
+    static_cast<void>(terminal.until("reading ["));
+    terminal.type("\x03");
+    CHECK(terminal.status() == 130);
+  }
+  CHECK(!std::filesystem::exists(out.path()));
 }
 
 TEST_SUITE_END();
