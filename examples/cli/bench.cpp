@@ -4,7 +4,6 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -204,8 +203,7 @@ void BenchCommand::compare_contexts(const rwkv::Model& weights, rwkv::Workspace&
 }
 
 void BenchCommand::run() {
-  const char* const named = std::getenv("RWKV_MODEL");
-  if (model.model.empty() && synthetic.empty() && named != nullptr) model.model = named;
+  if (synthetic.empty()) take_environment(model.model, "RWKV_MODEL");
   const double begin = now();
   const rwkv::Checkpoint stored = make_checkpoint();
   const double before_megabytes = private_megabytes();  // synthetic weights are in it, mapped ones never
@@ -294,8 +292,8 @@ void add_bench(CLI::App& program) {
   CLI::App& app = *program.add_subcommand("bench", "Measure speed and memory");
   // A model that the environment names gives way to --synthetic, one that the command line names contradicts it: so the
   // environment is left to run().
-  CLI::Option* const model = add_model_options(app, command->model)->envname("");
-  model->description(model->get_description() + " (Env:RWKV_MODEL)");
+  CLI::Option* const model = add_model_options(app, command->model);
+  defer_environment(*model);
   auto* const synthetic =
       app.add_option("--synthetic", command->synthetic,
                      "Instead of a model, random weights in the shapes of a published one: v7-0.1B ...")

@@ -37,7 +37,7 @@ What begins with // is said with one slash.
 
 struct ChatCommand {
   ModelOptions model;
-  std::string tokenizer, form_name, system, state, session_path;
+  std::string form_name, system, state, session_path;
   rwkv::Index n_tokens = 500;
   rwkv::Index memory_mb = 256;
   std::vector<std::string> stops;
@@ -354,7 +354,7 @@ void ChatCommand::run() const {
   rwkv::Workspace workspace(model.workspace());
   const rwkv::Checkpoint checkpoint = open_checkpoint(model.model, model);
   const auto weights = model.build(model.arranged(checkpoint));
-  const auto text = model.tokenizer(weights, tokenizer);
+  const auto text = model.tokenizer(weights);
   const std::uint64_t used_seed = seed.value_or(std::random_device()());
   const rwkv::SessionOptions options{.max_bytes = memory_mb << 20};
   rwkv::Session session(weights, text, workspace, options, sampling, used_seed);
@@ -382,9 +382,7 @@ void add_chat(CLI::App& program) {
       "Talk with the model: each line is a turn. Exit status 0 after /quit or the end of the input (1 if it was no "
       "terminal and a line failed), 130 after Ctrl-C at the prompt");
   add_model_options(app, command->model);
-  app.add_option("--tokenizer", command->tokenizer,
-                 "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
-      ->envname("RWKV_TOKENIZER");
+  add_tokenizer_option(app, command->model);
   std::string names;
   for (const rwkv::ChatTemplate& each : rwkv::chat_templates()) names += (names.empty() ? "" : ", ") + each.name;
   app.add_option("--template", command->form_name,

@@ -73,7 +73,8 @@ struct ReadOptions {
 
 /// Which model, and what computes it.
 struct ModelOptions : ReadOptions {
-  std::string model;  ///< empty: the demo model
+  std::string model;           ///< empty: the demo model
+  std::string tokenizer_path;  ///< empty: the model's
   std::string isa;
   bool exact = false;
   bool sparse = false;
@@ -81,8 +82,7 @@ struct ModelOptions : ReadOptions {
   int n_threads = 0;
   std::optional<double> group_norm_eps;
 
-  /// The tokenizer in the file of that name, or else the model's.
-  [[nodiscard]] rwkv::Tokenizer tokenizer(const rwkv::Model& weights, const std::string& path) const;
+  [[nodiscard]] rwkv::Tokenizer tokenizer(const rwkv::Model& weights) const;
 
   /// The checkpoint as the options want it in memory.
   [[nodiscard]] rwkv::Checkpoint arranged(const rwkv::Checkpoint& checkpoint) const {
@@ -159,6 +159,20 @@ inline CLI::Option* add_model_options(CLI::App& command, ModelOptions& options) 
       ->check(CLI::Range(0.0, 1.0));
   return model;
 }
+
+/// For commands that read or write text.
+inline CLI::Option* add_tokenizer_option(CLI::App& command, ModelOptions& options) {
+  return command
+      .add_option("--tokenizer", options.tokenizer_path,
+                  "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
+      ->envname("RWKV_TOKENIZER");
+}
+
+/// Leaves the environment variable of an option to take_environment(), because CLI11 would count it as given, and so as
+/// a contradiction to other options. The help tells it all the same.
+void defer_environment(CLI::Option& option);
+/// Sets what the command line left empty.
+void take_environment(std::string& value, const char* name);
 
 /// How tokens are drawn: the flags of every command that does. Their defaults are what `options` hold.
 void add_sampling_options(CLI::App& command, rwkv::SamplerOptions& options, std::optional<std::uint64_t>& seed);

@@ -13,7 +13,7 @@ namespace {
 
 struct EmbedCommand {
   ModelOptions model;
-  std::string file = "-", tokenizer, out;
+  std::string file = "-", out;
 
   void run() const;
 
@@ -62,10 +62,10 @@ void EmbedCommand::write_numpy(const std::vector<std::vector<float>>& embeddings
 
 void EmbedCommand::run() const {
   if (!out.empty())
-    check_output({"--out", out}, {{"FILE", file}, {"--model", model.model}, {"--tokenizer", tokenizer}});
+    check_output({"--out", out}, {{"FILE", file}, {"--model", model.model}, {"--tokenizer", model.tokenizer_path}});
   const std::vector<std::string> texts = lines();
   const rwkv::Model weights = model.load();
-  const rwkv::Tokenizer tokens_of = model.tokenizer(weights, tokenizer);
+  const rwkv::Tokenizer tokens_of = model.tokenizer(weights);
   std::vector<std::vector<rwkv::Token>> tokens;
   rwkv::Index n_tokens = 0;
   for (const std::string& text : texts) n_tokens += std::ssize(tokens.emplace_back(tokens_of.encode(text)));
@@ -95,9 +95,7 @@ void add_embed(CLI::App& program) {
   CLI::App& app = *program.add_subcommand("embed", "Turn lines of text into vectors of length 1");
   app.add_option("FILE", command->file, "Texts, one a line; default: standard input")->check(file_name);
   add_model_options(app, command->model);
-  app.add_option("--tokenizer", command->tokenizer,
-                 "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
-      ->envname("RWKV_TOKENIZER");
+  add_tokenizer_option(app, command->model);
   app.add_option("--out", command->out, "Write them here as one array (.npy), not as lines of JSON to standard output")
       ->check(file_name);
   app.callback([command] { command->run(); });

@@ -54,7 +54,7 @@ struct Subject {
 struct EvalCommand {
   std::string task;  // perplexity, lambada, choice
   ModelOptions model;
-  std::string tokenizer, against, out, shard;
+  std::string against, out, shard;
   std::vector<std::string> files;
   rwkv::Index window = 0, stride = 0, n_together = 8;
   bool from_start = false, json = false;
@@ -288,13 +288,14 @@ void EvalCommand::run() const {
   if (stride > 0 && window == 0) throw rwkv::ArgumentError({.item = "--stride", .problem = "needs --window"});
   if (!out.empty()) {
     for (const std::string& file : files)
-      check_output({"--out", out},
-                   {{"FILE", file}, {"--model", model.model}, {"--tokenizer", tokenizer}, {"--against", against}});
+      check_output(
+          {"--out", out},
+          {{"FILE", file}, {"--model", model.model}, {"--tokenizer", model.tokenizer_path}, {"--against", against}});
   }
   const Subject subject = open(model.model);
   std::optional<Subject> other;
   if (!against.empty()) other = open(against);
-  const rwkv::Tokenizer text = model.tokenizer(subject.weights, tokenizer);
+  const rwkv::Tokenizer text = model.tokenizer(subject.weights);
   std::uint32_t crc = 0;
   std::vector<Document> all = documents(text, crc);
   const InterruptFlag interrupted;  // before a line is written
@@ -321,9 +322,7 @@ std::pair<CLI::App*, std::shared_ptr<EvalCommand>> add_task(CLI::App& eval, cons
   CLI::App& app = *eval.add_subcommand(name, help);
   app.add_option("FILE", command->files, files_help)->required()->check(file_name);
   add_model_options(app, command->model);
-  app.add_option("--tokenizer", command->tokenizer,
-                 "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
-      ->envname("RWKV_TOKENIZER");
+  add_tokenizer_option(app, command->model);
   app.add_option("--together", command->n_together, "Texts to read as one batch")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

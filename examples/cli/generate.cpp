@@ -14,7 +14,6 @@ namespace {
 
 struct GenerateCommand {
   ModelOptions model;
-  std::string tokenizer;
   std::string prompt;
   std::string prompt_file;
   std::string suffix;
@@ -67,7 +66,7 @@ void GenerateCommand::run() {
   }
   if (!state_out.empty()) {  // it may be --state-in, which is read before
     check_output({"--state-out", state_out}, {{"--model", model.model},
-                                              {"--tokenizer", tokenizer},
+                                              {"--tokenizer", model.tokenizer_path},
                                               {"--prompt-file", prompt_file},
                                               {"--grammar", grammar.grammar},
                                               {"--json-schema", grammar.schema}});
@@ -79,7 +78,7 @@ void GenerateCommand::run() {
   const auto rules = grammar.load();
   rwkv::Workspace workspace(model.workspace());
   const auto weights = model.load();
-  const auto text = model.tokenizer(weights, tokenizer);
+  const auto text = model.tokenizer(weights);
   const auto used_seed = seed.value_or(std::random_device()());
   rwkv::Generator generator(weights, text, workspace, sampling, used_seed);
   if (!state_in.empty()) generator.set_state(rwkv::load_state(weights, state_in, {.verify_checksums = model.verify}));
@@ -133,9 +132,7 @@ void add_generate(CLI::App& program) {
   auto command = std::make_shared<GenerateCommand>();
   CLI::App& app = *program.add_subcommand("generate", "Continue a text");
   add_model_options(app, command->model);
-  app.add_option("--tokenizer", command->tokenizer,
-                 "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
-      ->envname("RWKV_TOKENIZER");
+  add_tokenizer_option(app, command->model);
   auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
   auto* const prompt_file =
       app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // rwkv inspect: what is in a checkpoint.
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -26,7 +25,6 @@ struct InspectCommand {
   ModelOptions model;
   bool json = false;
   std::string html;
-  std::string tokenizer;
   std::string prompt;
   std::string prompt_file;
   bool has_text = false;
@@ -217,7 +215,7 @@ std::optional<TracedText> InspectCommand::trace(const rwkv::Checkpoint& checkpoi
   constexpr rwkv::Index most_tokens = 2000, most_norms = rwkv::Index{1} << 17;
   const bool takes_demo_text = !has_text && model.model.empty();
   if (!has_text && !takes_demo_text) return std::nullopt;
-  const rwkv::Tokenizer encoder = model.tokenizer(weights, tokenizer);
+  const rwkv::Tokenizer encoder = model.tokenizer(weights);
   std::vector<rwkv::Token> tokens = encoder.encode(takes_demo_text       ? demo_text
                                                    : prompt_file.empty() ? prompt
                                                                          : read_text(prompt_file));
@@ -247,7 +245,8 @@ std::optional<TracedText> InspectCommand::trace(const rwkv::Checkpoint& checkpoi
 }
 
 void InspectCommand::write_page() const {
-  check_output({"--html", html}, {{"FILE", model.model}, {"--tokenizer", tokenizer}, {"--prompt-file", prompt_file}});
+  check_output({"--html", html},
+               {{"FILE", model.model}, {"--tokenizer", model.tokenizer_path}, {"--prompt-file", prompt_file}});
   const rwkv::Checkpoint stored = open_checkpoint(model.model, model);
   const bool is_session = rwkv::is_session(stored);
   if (is_session || rwkv::state_kind(stored)) {
@@ -265,8 +264,7 @@ void InspectCommand::write_page() const {
 }
 
 void InspectCommand::run() {
-  const char* const named = std::getenv("RWKV_MODEL");
-  if (model.model.empty() && named != nullptr) model.model = named;
+  take_environment(model.model, "RWKV_MODEL");
   if (!html.empty()) return write_page();
   const Contents contents(model.model, model);
   if (json) return print_json(contents);
@@ -303,9 +301,7 @@ void add_inspect(CLI::App& program) {
   auto* const prompt_file =
       app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
           ->excludes(prompt);
-  auto* const tokenizer = app.add_option("--tokenizer", command->tokenizer,
-                                         "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
-                              ->envname("RWKV_TOKENIZER");
+  auto* const tokenizer = add_tokenizer_option(app, command->model);
   for (CLI::Option* const option : {prompt, prompt_file}) option->needs(html);
   for (CLI::Option* const option : {prompt, prompt_file, tokenizer}) option->group("For --html");
   app.callback([=] {

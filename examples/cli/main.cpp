@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -64,9 +65,19 @@ rwkv::Checkpoint open_checkpoint(const std::string& path, const ReadOptions& opt
                              .hint = "Name a checkpoint with -m, or in the environment variable RWKV_MODEL."});
 }
 
-rwkv::Tokenizer ModelOptions::tokenizer(const rwkv::Model& weights, const std::string& path) const {
+void defer_environment(CLI::Option& option) {
+  option.description(option.get_description() + " (Env:" + option.get_envname() + ")");
+  option.envname("");
+}
+
+void take_environment(std::string& value, const char* name) {
+  const char* const stored = std::getenv(name);
+  if (value.empty() && stored != nullptr) value = stored;
+}
+
+rwkv::Tokenizer ModelOptions::tokenizer(const rwkv::Model& weights) const {
   const auto demo = demo_model();
-  if (!model.empty() || !path.empty() || !demo) return rwkv::tokenizer_for(weights, model, path);
+  if (!model.empty() || !tokenizer_path.empty() || !demo) return rwkv::tokenizer_for(weights, model, tokenizer_path);
   return rwkv::Tokenizer(rwkv::WorldTokenizer::from_text(rwkv::as_text(demo->vocabulary), "demo vocabulary"));
 }
 
