@@ -79,13 +79,14 @@ class Chat {
 public:
   using Load = std::function<rwkv::Session(const std::string&)>;
 
-  Chat(Conversation conversation, const ChatCommand& command, std::uint64_t seed, Load load)
+  Chat(Conversation conversation, const ChatCommand& command, std::optional<rwkv::Grammar> grammar, std::uint64_t seed,
+       Load load)
       : chat_(std::move(conversation)),
         options_{.max_tokens = command.n_tokens, .stops = command.stops, .close = command.grammar.close},
         sampling_(command.sampling),
         seed_(seed),
         load_(std::move(load)),
-        grammar_(command.grammar.load()),
+        grammar_(std::move(grammar)),
         saved_form_(command.saved_form),
         shows_thoughts_(command.shows_thoughts || ::isatty(STDOUT_FILENO) != 0),
         is_quiet_(command.model.quiet) {
@@ -312,6 +313,7 @@ void Chat::params(std::string_view changes) {
   }
   if (max_tokens < 0) throw rwkv::ArgumentError({.item = "/params", .problem = "max_tokens must not be negative"});
   if (is_change) {
+    check_sampling(changed);
     chat_.session().set_sampling(changed, ++seed_);
     sampling_ = changed;
     options_.max_tokens = max_tokens;
@@ -351,6 +353,8 @@ void Chat::load(const std::string& path) {
 }
 
 void ChatCommand::run() const {
+  check_sampling(sampling);
+  const auto rules = grammar.load();
   rwkv::Workspace workspace(model.workspace());
   const rwkv::Checkpoint checkpoint = open_checkpoint(model.model, model);
   const auto weights = model.build(model.arranged(checkpoint));
@@ -360,12 +364,12 @@ void ChatCommand::run() const {
   rwkv::Session session(weights, text, workspace, options, sampling, used_seed);
   if (!state.empty()) session.begin_from(rwkv::load_state(weights, state, {.verify_checksums = model.verify}));
   Conversation conversation(std::move(session), form(checkpoint));
-  if (!conversation.form().opening.empty() && grammar.load()) {
+  if (!conversation.form().opening.empty() && rules) {
     throw rwkv::ArgumentError({.item = "--template " + conversation.form().name,
                                .problem = "a grammar is for answers, and these begin with thoughts",
                                .hint = "Use --template g1."});
   }
-  Chat chat(std::move(conversation), *this, used_seed, [&, this](const std::string& path) {
+  Chat chat(std::move(conversation), *this, rules, used_seed, [&, this](const std::string& path) {
     return rwkv::load_session(weights, text, workspace, path, options, sampling, seed);
   });
   if (!chat.begin(system)) throw Interrupted{SIGINT};

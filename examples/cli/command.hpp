@@ -123,7 +123,7 @@ inline const CLI::Validator count(
     },
     "COUNT");
 
-/// A check for names of files that stand for something else where they are not given: "" is a mistake, not a wish.
+/// A check for names of files, of all options that take one: "" is a mistake, not a wish for what stands for none.
 inline const CLI::Validator file_name(
     [](const std::string& path) { return path.empty() ? std::string("must not be empty") : std::string(); }, "FILE");
 
@@ -165,7 +165,8 @@ inline CLI::Option* add_tokenizer_option(CLI::App& command, ModelOptions& option
   return command
       .add_option("--tokenizer", options.tokenizer_path,
                   "Vocabulary file; default: the one in the model's file (GGUF) or beside it")
-      ->envname("RWKV_TOKENIZER");
+      ->envname("RWKV_TOKENIZER")
+      ->check(file_name);
 }
 
 /// Leaves the environment variable of an option to take_environment(), because CLI11 would count it as given, and so as
@@ -176,6 +177,8 @@ void take_environment(std::string& value, const char* name);
 
 /// How tokens are drawn: the flags of every command that does. Their defaults are what `options` hold.
 void add_sampling_options(CLI::App& command, rwkv::SamplerOptions& options, std::optional<std::uint64_t>& seed);
+/// Throws ArgumentError that names what makes no sense, before a model is loaded.
+void check_sampling(const rwkv::SamplerOptions& options);
 
 /// A file that a command reads or writes, and the option that names it.
 struct NamedFile {

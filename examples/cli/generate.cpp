@@ -56,6 +56,7 @@ void GenerateCommand::read(rwkv::Generator& generator, const std::vector<rwkv::T
 }
 
 void GenerateCommand::run() {
+  check_sampling(sampling);
   if (!prompt_file.empty()) prompt = read_text(prompt_file);
   if (model.model.empty() && tells_a_story) prompt = "Once upon a time";
   if (prompt.empty() && !state_in.empty()) {
@@ -136,7 +137,7 @@ void add_generate(CLI::App& program) {
   auto* const prompt = app.add_option("-p,--prompt", command->prompt, "The text to continue");
   auto* const prompt_file =
       app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input");
-  prompt_file->excludes(prompt);
+  prompt_file->check(file_name)->excludes(prompt);
   app.add_option("--suffix", command->suffix,
                  "What comes after the gap between it and the prompt, for models that fill in (RWKV-7 G1c and later)");
   app.add_flag_callback(
@@ -148,8 +149,9 @@ void add_generate(CLI::App& program) {
       ->check(CLI::Range(0, 15))
       ->capture_default_str();
   app.add_option("--stop", command->stops, "End before this text; may be given several times")->allow_extra_args(false);
-  auto* const state_in = app.add_option("--state-in", command->state_in, state_in_help);
-  app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)");
+  auto* const state_in = app.add_option("--state-in", command->state_in, state_in_help)->check(file_name);
+  app.add_option("--state-out", command->state_out, "Where to write the state after the text (safetensors)")
+      ->check(file_name);
   add_grammar_options(app, command->grammar);
   add_sampling_options(app, command->sampling, command->seed);
   app.add_flag("--verbose", command->verbose, "Tell the times on standard error");

@@ -16,8 +16,12 @@ struct GrammarOptions {
   bool is_json = false;
   bool close = false;
 
-  /// The grammar, if there is one.
+  /// The grammar, if there is one. Throws ArgumentError for what has no meaning without.
   [[nodiscard]] std::optional<rwkv::Grammar> load() const {
+    const bool is_given = !grammar.empty() || !schema.empty() || is_json;
+    if (close && !is_given) {  // CLI11 knows options that need all of others, not one of them
+      throw rwkv::ArgumentError({.item = "--grammar-close", .problem = "needs --grammar, --json-schema or --json"});
+    }
     if (!grammar.empty()) return rwkv::Grammar::from_gbnf(read_text(grammar), grammar);
     if (!schema.empty()) return rwkv::Grammar::from_json_schema(read_text(schema), schema);
     if (is_json) return rwkv::Grammar::json();

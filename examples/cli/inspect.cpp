@@ -265,6 +265,8 @@ void InspectCommand::write_page() const {
 
 void InspectCommand::run() {
   take_environment(model.model, "RWKV_MODEL");
+  take_environment(model.tokenizer_path, "RWKV_TOKENIZER");
+  take_environment(model.isa, "RWKV_ISA");
   if (!html.empty()) return write_page();
   const Contents contents(model.model, model);
   if (json) return print_json(contents);
@@ -279,9 +281,10 @@ void add_inspect(CLI::App& program) {
   // A model that the environment names gives way to FILE: so the environment is left to run().
   CLI::Option* const model = add_model_options(app, command->model)->envname("");
   model->description("The same as FILE");
+  std::vector<CLI::Option*> for_page;
   for (CLI::Option* const option : app.get_options()) {
     const auto is = [option](const char* name) { return option->check_name(name); };
-    if (!is("--model") && !is("--no-verify") && !is("--quiet") && !is("--help")) option->group("For --html");
+    if (!is("--model") && !is("--no-verify") && !is("--quiet") && !is("--help")) for_page.push_back(option);
   }
   app.add_option(
          "FILE", command->model.model,
@@ -300,10 +303,13 @@ void add_inspect(CLI::App& program) {
                                       "A text to read; default: none, or with the model in this program, a fairy tale");
   auto* const prompt_file =
       app.add_option("--prompt-file", command->prompt_file, "A file that holds it, or - for standard input")
+          ->check(file_name)
           ->excludes(prompt);
-  auto* const tokenizer = add_tokenizer_option(app, command->model);
-  for (CLI::Option* const option : {prompt, prompt_file}) option->needs(html);
-  for (CLI::Option* const option : {prompt, prompt_file, tokenizer}) option->group("For --html");
+  for_page.insert(for_page.end(), {prompt, prompt_file, add_tokenizer_option(app, command->model)});
+  for (CLI::Option* const option : for_page) {
+    option->group("For --html")->needs(html);
+    if (!option->get_envname().empty()) defer_environment(*option);
+  }
   app.callback([=] {
     command->has_text = prompt->count() + prompt_file->count() > 0;
     command->run();

@@ -93,9 +93,11 @@ void add_logits(CLI::App& program) {
   app.add_option("--scalar", command->scalar, "Precision: float or double")
       ->check(CLI::IsMember({"float", "double"}))
       ->capture_default_str();
-  app.add_option("--state-in", command->state_in, state_in_help);
-  app.add_option("--state-out", command->state_out, "Where to write the state after the last token");
-  app.add_option("--out", command->out, "Where to write the tensor 'logits', [T, n_vocab] (safetensors)")->required();
+  app.add_option("--state-in", command->state_in, state_in_help)->check(file_name);
+  app.add_option("--state-out", command->state_out, "Where to write the state after the last token")->check(file_name);
+  app.add_option("--out", command->out, "Where to write the tensor 'logits', [T, n_vocab] (safetensors)")
+      ->required()
+      ->check(file_name);
   app.callback([command] { command->run(); });
 }
 

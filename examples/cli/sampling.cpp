@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The options of all commands that draw tokens.
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 
 #include "command.hpp"
@@ -20,10 +21,30 @@ rwkv::LogitBias parse_logit_bias(const std::string& text) {
       {.item = "--logit-bias", .expected = "TOKEN=NUMBER, such as 261=-1.5", .found = rwkv::in_quotes(text)});
 }
 
+/// CLI11 takes -1 and what is too large for some number of 64 bits.
+const CLI::Validator whole_number(
+    [](const std::string& text) {
+      std::uint64_t number = 0;
+      const char* const end = text.data() + text.size();
+      const auto [rest, error] = std::from_chars(text.data(), end, number);
+      const bool is_number = error == std::errc() && rest == end;
+      return is_number ? std::string()
+                       : "must be a number from 0 to 18446744073709551615, not " + rwkv::in_quotes(text);
+    },
+    "");
+
 }  // namespace
 
+void check_sampling(const rwkv::SamplerOptions& options) {
+  rwkv::check(options);
+  if (options.top_p <= 1) return;  // for the library what is above 1 is 1; here it was meant to be something else
+  char found[32];
+  std::snprintf(found, sizeof found, "%g", options.top_p);
+  throw rwkv::ArgumentError({.item = "option top_p", .expected = "a number from 0 to 1", .found = found});
+}
+
 void add_sampling_options(CLI::App& command, rwkv::SamplerOptions& options, std::optional<std::uint64_t>& seed) {
-  command.add_option("--seed", seed, "Seed of the random choices; default: a random one");
+  command.add_option("--seed", seed, "Seed of the random choices; default: a random one")->check(whole_number);
   const auto number = [&command](const char* name, auto& value, const char* help) {
     command.add_option(name, value, help)->capture_default_str();
   };

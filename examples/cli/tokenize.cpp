@@ -38,7 +38,8 @@ void add_tokenize(CLI::App& program) {
   CLI::App& app =
       *program.add_subcommand("tokenize", "Text on standard input to token ids on standard output, or back");
   app.add_option("--tokenizer", command->tokenizer, "Vocabulary file; default: every byte is a token")
-      ->envname("RWKV_TOKENIZER");
+      ->envname("RWKV_TOKENIZER")
+      ->check(file_name);
   app.add_flag("--decode", command->decode, "From ids, separated by spaces or commas, to text");
   app.callback([command] { command->run(); });
 }

@@ -201,7 +201,8 @@ TEST_CASE("a mistake in a command is told, the chat goes on, and the exit status
                                         {"/save", "/save FILE: a name is missing"},
                                         {"/params temperature=x", "expected name=number"},
                                         {"/params speed=1", "there is no 'speed'"},
-                                        {"/params temperature=-1", "option temperature"}}) {
+                                        {"/params temperature=-1", "option temperature"},
+                                        {"/params top_p=2", "option top_p"}}) {
     CAPTURE(command);
     const Result result = run(std::string(command) + "\none\n");
     CHECK(result.err.find(phrase) != std::string::npos);

@@ -142,7 +142,22 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
   check_error("bench --synthetic v4-169M --gen 4294967296", wrong_usage, "--gen");
   check_error("inspect ''", wrong_usage, "must not be empty");
   check_error("generate -m ''", wrong_usage, "must not be empty");
-  check_error("logits -m " + model.path() + " --tokens 1 --out ''", error, "an empty file name");
+  for (const std::string option :
+       {"generate --state-in", "generate --state-out", "generate --prompt-file", "generate --tokenizer",
+        "logits --tokens 1 --out", "logits --tokens 1 --out x --state-in", "logits --tokens 1 --out x --state-out",
+        "inspect --html x --prompt-file", "inspect --html x --tokenizer", "tokenize --tokenizer", "embed --tokenizer",
+        "chat --tokenizer", "eval perplexity x --tokenizer"}) {
+    check_error(option + " ''", wrong_usage, "must not be empty");
+  }
+  for (const std::string option : {"--tokenizer x", "--isa scalar", "--exact", "--sparse", "--threads 2"}) {
+    check_error("inspect " + option, wrong_usage, "requires --html");
+  }
+  const std::string in_environment = "RWKV_ISA=scalar RWKV_TOKENIZER=/no/file " RWKV_PROGRAM " inspect ";
+  CHECK(shell(in_environment + model.path()).status == 0);
+  CHECK(shell(in_environment + " -p x --html " + unwritten.path()).err.find("/no/file: cannot open") !=
+        std::string::npos);
+  check_error("generate -m /no/model --grammar-close", wrong_usage, "--grammar-close: needs --grammar, --json-schema");
+  check_error("chat -m /no/model --grammar-close", wrong_usage, "--grammar-close: needs --grammar, --json-schema");
   check_error("logits -m " + model.path() + " --tokens 1 " + out + " --state-in " + text.path(), error, "HTML");
   check_error("inspect \"$(printf 'a\\nb')\"", error, "a\\x0ab: cannot open");
   check_error("inspect /nonexistent", error, "/nonexistent");

@@ -44,6 +44,12 @@ TEST_CASE("mistakes in them are wrong usage, told by name") {
   check_error("generate --logit-bias 3=", wrong_usage, "--logit-bias");
   check_error("generate --logit-bias 3=1x", wrong_usage, "--logit-bias");
   check_error("generate --logit-bias x=1", wrong_usage, "--logit-bias");
+  check_error("generate -m /no/model --top-p 2", wrong_usage, "option top_p: expected a number from 0 to 1, found 2");
+  check_error("chat -m /no/model --top-p 1.01 </dev/null", wrong_usage, "option top_p");
+  for (const char* seed : {"-1", "18446744073709551616", "1x", "''"}) {
+    check_error(std::string("generate --seed ") + seed, wrong_usage, "--seed");
+  }
+  CHECK(program("generate -n 1 --seed 18446744073709551615").status == 0);
   check_error("generate --typical-p 2", wrong_usage, "option typical_p: expected a number from 0 to 1, found 2");
   check_error("generate --ban-text ''", wrong_usage, "option banned_strings: one of them is empty");
 }
