@@ -110,6 +110,71 @@ double measure_gemm_peak(rwkv::DType dtype, rwkv::Workspace& workspace) {
   return measure_gemm_peak(has_split ? kernels.split_gemm : kernels.gemm, dtype, workspace);
 }
 
+/// Weights that every token reads: all matrices but the embedding, of which it reads a row.
+struct DenseWeights {
+  double n_bytes = 0;
+  double n_layer_weights = 0;            // read for a token of a prompt: not the head
+  rwkv::DType dtype = rwkv::DType::f32;  // of most of them
+};
+
+DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) {
+  DenseWeights result;
+  std::array<Index, rwkv::dtype_infos.size()> n_of_dtype{};
+  for (const rwkv::TensorSpec& spec : rwkv::tensor_list(weights.config())) {
+    if (spec.role == rwkv::TensorRole::vector || spec.role == rwkv::TensorRole::embedding) continue;
+    const rwkv::TensorView& tensor = checkpoint.at(spec.name);
+    result.n_bytes += static_cast<double>(tensor.n_bytes());
+    if (spec.name.starts_with("blocks.")) result.n_layer_weights += static_cast<double>(tensor.n_elements());
+    n_of_dtype[static_cast<std::size_t>(tensor.dtype)] += tensor.n_elements();
+  }
+  const auto most = std::ranges::max_element(n_of_dtype) - n_of_dtype.begin();
+  result.dtype = rwkv::dtype_infos[static_cast<std::size_t>(most)].dtype;
+  return result;
+}
+
+/// Some token of the vocabulary.
+rwkv::Token token(Index i, const rwkv::Model& weights) {
+  return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab);
+}
+
+/// Sequences that decode together, a token of each in a step.
+class Decoding {
+public:
+  Decoding(const rwkv::Model& weights, Index n)
+      : weights_(weights), states_(static_cast<std::size_t>(n), weights.new_state()), tokens_(states_.size()) {
+    for (std::size_t i = 0; i < states_.size(); ++i) batch_.push_back({std::span(&tokens_[i], 1), &states_[i]});
+  }
+  Decoding(const Decoding&) = delete;
+  Decoding& operator=(const Decoding&) = delete;
+
+  void prepare() {  // models with a context of fixed length begin again when it is full
+    const Index n_ctx = weights_.config().n_ctx;
+    if (n_ctx > 0 && n_steps_ % n_ctx == 0) std::ranges::for_each(states_, &rwkv::State::reset);
+    ++n_steps_;
+    for (std::size_t i = 0; i < tokens_.size(); ++i) {
+      tokens_[i] = token(n_steps_ * std::ssize(tokens_) + static_cast<Index>(i), weights_);
+    }
+  }
+  void step(rwkv::Workspace& workspace) { weights_.forward(batch_, workspace); }
+
+private:
+  const rwkv::Model& weights_;
+  std::vector<rwkv::State> states_;
+  std::vector<rwkv::Token> tokens_;
+  std::vector<rwkv::Sequence> batch_;
+  Index n_steps_ = 0;
+};
+
+/// Memory of this process that is no part of a file, as Linux counts it.
+double private_megabytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string field; status >> field; status.ignore(1000, '\n')) {
+    double kilobytes = 0;
+    if (field == "RssAnon:" && status >> kilobytes) return kilobytes / 1024;
+  }
+  return 0;
+}
+
 struct BenchCommand {
   ModelOptions model;
   std::string synthetic;
@@ -124,51 +189,16 @@ struct BenchCommand {
 
 private:
   [[nodiscard]] rwkv::Checkpoint make_checkpoint() const;
+  [[nodiscard]] double measure_prompt(const rwkv::Model& weights, rwkv::Workspace& workspace) const;
+  void compare_with_machine(const DenseWeights& dense, double step_seconds, double prompt_seconds,
+                            rwkv::Workspace& workspace, nlohmann::ordered_json& result) const;
+  void show(const nlohmann::ordered_json& result) const;
   void compare_contexts(const rwkv::Model& weights, rwkv::Workspace& workspace, nlohmann::ordered_json& result) const;
 };
 
 rwkv::Checkpoint BenchCommand::make_checkpoint() const {
   if (synthetic.empty()) return open_checkpoint(model.model, model);
   return rwkv::synthetic(rwkv::published_shape(synthetic), *rwkv::dtype_from_name(dtype), 1);
-}
-
-/// Weights that every token reads, in bytes and in number: all matrices but the embedding, of which it reads a row.
-struct DenseWeights {
-  double n_bytes = 0;
-  double n_weights = 0;                  // read for a token with logits
-  double n_layer_weights = 0;            // read for a token of a prompt: not the head
-  rwkv::DType dtype = rwkv::DType::f32;  // of most of them
-};
-
-DenseWeights dense_weights(const rwkv::Checkpoint& checkpoint, const rwkv::Model& weights) {
-  DenseWeights result;
-  std::array<Index, rwkv::dtype_infos.size()> n_of_dtype{};
-  for (const rwkv::TensorSpec& spec : rwkv::tensor_list(weights.config())) {
-    if (spec.role == rwkv::TensorRole::vector || spec.role == rwkv::TensorRole::embedding) continue;
-    const rwkv::TensorView& tensor = checkpoint.at(spec.name);
-    result.n_bytes += static_cast<double>(tensor.n_bytes());
-    result.n_weights += static_cast<double>(tensor.n_elements());
-    if (spec.name.starts_with("blocks.")) result.n_layer_weights += static_cast<double>(tensor.n_elements());
-    n_of_dtype[static_cast<std::size_t>(tensor.dtype)] += tensor.n_elements();
-  }
-  const auto most = std::ranges::max_element(n_of_dtype) - n_of_dtype.begin();
-  result.dtype = rwkv::dtype_infos[static_cast<std::size_t>(most)].dtype;
-  return result;
-}
-
-/// Some token of the vocabulary.
-rwkv::Token token(Index i, const rwkv::Model& weights) {
-  return static_cast<rwkv::Token>(i * 7919 % weights.config().n_vocab);
-}
-
-/// Memory of this process that is no part of a file, as Linux counts it.
-double private_megabytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string field; status >> field; status.ignore(1000, '\n')) {
-    double kilobytes = 0;
-    if (field == "RssAnon:" && status >> kilobytes) return kilobytes / 1024;
-  }
-  return 0;
 }
 
 /// A step of decoding after 100 tokens and one after n_context tokens, taken in turns: what depends on the length of
@@ -202,6 +232,49 @@ void BenchCommand::compare_contexts(const rwkv::Model& weights, rwkv::Workspace&
   result["state_mb"] = static_cast<double>(states[0].values().size_bytes()) / (1 << 20);
 }
 
+double BenchCommand::measure_prompt(const rwkv::Model& weights, rwkv::Workspace& workspace) const {
+  if (n_prompt == 0) return 0;
+  std::vector<rwkv::Token> prompt;
+  for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i, weights));
+  auto state = weights.new_state();
+  const auto forget = [&] { state.reset(); };
+  return median_seconds(3, forget, [&] { weights.forward(prompt, state, workspace); });
+}
+
+/// The machine at its best, and how near to it the model comes.
+void BenchCommand::compare_with_machine(const DenseWeights& dense, double step_seconds, double prompt_seconds,
+                                        rwkv::Workspace& workspace, nlohmann::ordered_json& result) const {
+  const double one_stream = measure_bandwidth(1, workspace), four_streams = measure_bandwidth(4, workspace);
+  const double gemm_peak = measure_gemm_peak(dense.dtype, workspace);
+  const double decode_rate = n_generate == 0 ? 0 : 1 / step_seconds;
+  const double decode_bandwidth = dense.n_bytes * decode_rate;
+  const double prompt_rate = n_prompt == 0 ? 0 : static_cast<double>(n_prompt) / prompt_seconds;
+  const double prompt_flops = 2 * dense.n_layer_weights * prompt_rate;
+  result.update({{"decode_tokens_per_second", decode_rate * static_cast<double>(n_batch)},
+                 {"decode_gb_per_second", decode_bandwidth * 1e-9},
+                 {"bandwidth_1_stream_gb_per_second", one_stream * 1e-9},
+                 {"bandwidth_4_streams_gb_per_second", four_streams * 1e-9},
+                 {"decode_bandwidth_share", decode_bandwidth / four_streams},
+                 {"decode_bandwidth_share_1_stream", decode_bandwidth / one_stream},
+                 {"prompt_tokens", n_prompt},
+                 {"prompt_tokens_per_second", prompt_rate},
+                 {"prompt_gflops", prompt_flops * 1e-9},
+                 {"gemm_peak_gflops", gemm_peak * 1e-9},
+                 {"prompt_gemm_share", prompt_flops / gemm_peak}});
+}
+
+void BenchCommand::show(const nlohmann::ordered_json& result) const {
+  if (json) return print(result.dump(2) + "\n");
+  for (const auto& [field, value] : result.items()) {
+    char number[32];
+    if (value.is_number_float()) std::snprintf(number, sizeof number, "%.3g", value.get<double>());
+    const std::string shown = value.is_number_float() ? number
+                              : value.is_string()     ? value.get<std::string>()
+                                                      : value.dump();
+    print(field + std::string(36 - field.size(), ' ') + shown + "\n");
+  }
+}
+
 void BenchCommand::run() {
   if (synthetic.empty()) take_environment(model.model, "RWKV_MODEL");
   const double begin = now();
@@ -214,42 +287,12 @@ void BenchCommand::run() {
   rwkv::Workspace workspace(model.workspace());
   const DenseWeights dense = dense_weights(checkpoint, weights);
 
-  std::vector<rwkv::Token> prompt;
-  for (Index i = 0; i < n_prompt; ++i) prompt.push_back(token(i, weights));
-  auto state = weights.new_state();
-  const auto forget = [&] { state.reset(); };
-  const auto read = [&] { weights.forward(prompt, state, workspace); };
-  const double prompt_seconds = n_prompt == 0 ? 0 : median_seconds(3, forget, read);
-
-  std::vector<rwkv::State> states(static_cast<std::size_t>(n_batch), weights.new_state());
-  std::vector<rwkv::Token> tokens(states.size());
-  std::vector<rwkv::Sequence> batch;
-  for (std::size_t i = 0; i < states.size(); ++i) batch.push_back({std::span(&tokens[i], 1), &states[i]});
-  Index n_steps = 0;
-  const auto prepare_step = [&] {  // models with a context of fixed length begin again when it is full
-    const Index n_ctx = weights.config().n_ctx;
-    if (n_ctx > 0 && n_steps % n_ctx == 0) std::ranges::for_each(states, &rwkv::State::reset);
-    ++n_steps;
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = token(n_steps * n_batch + static_cast<Index>(i), weights);
-    }
-  };
-  const auto step = [&] { weights.forward(batch, workspace); };
-  const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), prepare_step, step);
+  const double prompt_seconds = measure_prompt(weights, workspace);
+  Decoding decoding(weights, n_batch);
+  const auto prepare = [&] { decoding.prepare(); };
+  const auto step = [&] { decoding.step(workspace); };
+  const double step_seconds = n_generate == 0 ? 0 : median_seconds(static_cast<int>(n_generate), prepare, step);
   const double extra_megabytes = private_megabytes() - before_megabytes;
-
-  rwkv::ZeroShare zeros(checkpoint, weights.config());
-  workspace.observe_products([&](const auto& weight, auto x) { zeros.add(weight, x); });
-  prepare_step();
-  step();
-  workspace.observe_products(nullptr);
-
-  const double one_stream = measure_bandwidth(1, workspace), four_streams = measure_bandwidth(4, workspace);
-  const double gemm_peak = measure_gemm_peak(dense.dtype, workspace);
-  const double decode_rate = n_generate == 0 ? 0 : 1 / step_seconds;
-  const double decode_bandwidth = dense.n_bytes * decode_rate;
-  const double prompt_rate = n_prompt == 0 ? 0 : static_cast<double>(n_prompt) / prompt_seconds;
-  const double prompt_flops = 2 * dense.n_layer_weights * prompt_rate;
 
   nlohmann::ordered_json result{
       {"model", synthetic.empty() ? rwkv::to_utf8(checkpoint.path()) : "synthetic " + synthetic},
@@ -258,31 +301,17 @@ void BenchCommand::run() {
       {"threads", workspace.n_threads()},
       {"batch", n_batch},
       {"load_seconds", load_seconds},
-      {"peak_extra_mb", extra_megabytes},  // scratch and states only grow
-      {"decode_tokens_per_second", decode_rate * static_cast<double>(n_batch)},
-      {"decode_gb_per_second", decode_bandwidth * 1e-9},
-      {"bandwidth_1_stream_gb_per_second", one_stream * 1e-9},
-      {"bandwidth_4_streams_gb_per_second", four_streams * 1e-9},
-      {"decode_bandwidth_share", decode_bandwidth / four_streams},
-      {"decode_bandwidth_share_1_stream", decode_bandwidth / one_stream},
-      {"prompt_tokens", n_prompt},
-      {"prompt_tokens_per_second", prompt_rate},
-      {"prompt_gflops", prompt_flops * 1e-9},
-      {"gemm_peak_gflops", gemm_peak * 1e-9},
-      {"prompt_gemm_share", prompt_flops / gemm_peak},
-      {"zero_activation_share", nullptr},
-  };
+      {"peak_extra_mb", extra_megabytes}};  // scratch and states only grow
+  compare_with_machine(dense, step_seconds, prompt_seconds, workspace, result);
+  rwkv::ZeroShare zeros(checkpoint, weights.config());
+  workspace.observe_products([&](const auto& weight, auto x) { zeros.add(weight, x); });
+  prepare();
+  step();
+  workspace.observe_products(nullptr);
+  result["zero_activation_share"] = nullptr;
   if (const std::optional<double> share = zeros.all()) result["zero_activation_share"] = *share;
   if (n_context > 0) compare_contexts(weights, workspace, result);
-  if (json) return print(result.dump(2) + "\n");
-  for (const auto& [field, value] : result.items()) {
-    char number[32];
-    if (value.is_number_float()) std::snprintf(number, sizeof number, "%.3g", value.get<double>());
-    const std::string shown = value.is_number_float() ? number
-                              : value.is_string()     ? value.get<std::string>()
-                                                      : value.dump();
-    print(field + std::string(36 - field.size(), ' ') + shown + "\n");
-  }
+  show(result);
 }
 
 }  // namespace
