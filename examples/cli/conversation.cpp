@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <ranges>
+#include <stdexcept>
 #include <utility>
 
 namespace cli {
@@ -76,9 +76,9 @@ std::vector<Conversation::Change> to_changes(const json& from, std::size_t n_tur
     changes.push_back({each.at("n_kept").get<std::size_t>(), to_turns(each.at("turns"), session)});
     if (each.contains("system")) changes.back().beginning = to_beginning(each, session);
   }
-  for (const Conversation::Change& change : changes | std::views::reverse) {
-    if (change.n_kept > n_turns) throw std::out_of_range("a change keeps turns that are not there");
-    n_turns = change.n_kept + change.turns.size();
+  for (auto change = changes.rbegin(); change != changes.rend(); ++change) {  // the last comes first
+    if (change->n_kept > n_turns) throw std::out_of_range("a change keeps turns that are not there");
+    n_turns = change->n_kept + change->turns.size();
   }
   return changes;
 }
