@@ -4,7 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <ranges>
+#include <span>
 
 #include "command.hpp"
 #include "progress.hpp"
@@ -187,6 +187,10 @@ void ConvertCommand::calibrated(const rwkv::Checkpoint& checkpoint, const Interr
       rwkv::choose_types(checkpoint, *budget, types, importance, part, workspace, Counter(interrupted, progress));
 }
 
+std::span<const rwkv::QualityReport::Tensor> worst_tensors(const rwkv::QualityReport& report) {
+  return std::span(report.tensors).first(std::min<std::size_t>(5, report.tensors.size()));
+}
+
 nlohmann::ordered_json to_json(const rwkv::QualityReport& report) {
   const rwkv::ComparisonResult& text = report.text;
   nlohmann::ordered_json result{{"tokens", text.n},
@@ -198,7 +202,7 @@ nlohmann::ordered_json to_json(const rwkv::QualityReport& report) {
                                 {"perplexity", text.perplexity_b},
                                 {"bits_per_weight", report.bits_per_weight},
                                 {"worst_tensors", nlohmann::ordered_json::array()}};
-  for (const auto& tensor : report.tensors | std::views::take(5)) {
+  for (const auto& tensor : worst_tensors(report)) {
     result["worst_tensors"].push_back(
         {{"name", tensor.name}, {"dtype", rwkv::name(tensor.dtype)}, {"relative_error", tensor.error}});
   }
@@ -219,7 +223,7 @@ void print_report(const rwkv::QualityReport& report) {
                 text.kl_99, text.max_kl, 100 * text.top1_agreement, text.perplexity_b, text.perplexity_a,
                 100 * (text.perplexity_ratio - 1));
   print(lines);
-  for (const auto& tensor : report.tensors | std::views::take(5)) {
+  for (const auto& tensor : worst_tensors(report)) {
     std::snprintf(lines, sizeof(lines), "worst tensors   %5.2f %%  %s\n", 100 * tensor.error,
                   std::string(rwkv::name(tensor.dtype)).c_str());
     std::string line(lines);
