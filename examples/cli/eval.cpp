@@ -54,7 +54,7 @@ struct Subject {
 struct EvalCommand {
   std::string task;  // perplexity, lambada, choice
   ModelOptions model;
-  std::string against, out, shard;
+  std::string against, out, shard = "1/1";
   std::vector<std::string> files;
   rwkv::Index window = 0, stride = 0, n_together = 8;
   bool from_start = false, json = false;
@@ -284,7 +284,7 @@ void EvalCommand::show(const Json& figures) const {
 }
 
 void EvalCommand::run() const {
-  const Shard part = shard.empty() ? Shard{} : parse_shard(shard);
+  const Shard part = parse_shard(shard);
   if (stride > 0 && window == 0) throw rwkv::ArgumentError({.item = "--stride", .problem = "needs --window"});
   if (!out.empty()) {
     for (const std::string& file : files)

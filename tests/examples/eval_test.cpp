@@ -210,6 +210,7 @@ TEST_CASE("mistakes are told with the file and the line") {
   check_error("eval perplexity " + text + " --shard 3/2", wrong_usage, "--shard: expected I/N");
   check_error("eval perplexity " + text + " --shard 0/2", wrong_usage, "--shard");
   check_error("eval perplexity " + text + " --shard 1", wrong_usage, "--shard");
+  check_error("eval perplexity " + text + " --shard ''", wrong_usage, "--shard: expected I/N");
   check_error("eval perplexity " + text + " --out " + text, wrong_usage, "--out and FILE are the same file");
   check_error("eval perplexity /missing.txt", error, "/missing.txt: cannot open");
 }
