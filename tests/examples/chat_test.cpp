@@ -195,14 +195,15 @@ TEST_CASE("looking at the parameters changes nothing, and a chat that is loaded 
 
 TEST_CASE("a mistake in a command is told, the chat goes on, and the exit status tells it, too") {
   const auto one = answers({"one"});
-  for (const auto& [command, phrase] : {std::pair{"/fly", "/fly: is no command"},
-                                        {"/load /nonexistent", "/nonexistent: cannot open"},
-                                        {"/save /nonexistent/x", "/nonexistent/x: cannot create"},
-                                        {"/save", "/save FILE: a name is missing"},
-                                        {"/params temperature=x", "expected name=number"},
-                                        {"/params speed=1", "there is no 'speed'"},
-                                        {"/params temperature=-1", "option temperature"},
-                                        {"/params top_p=2", "option top_p"}}) {
+  for (const auto& each : {std::pair{"/fly", "/fly: is no command"},
+                           {"/load /nonexistent", "/nonexistent: cannot open"},
+                           {"/save /nonexistent/x", "/nonexistent/x: cannot create"},
+                           {"/save", "/save FILE: a name is missing"},
+                           {"/params temperature=x", "expected name=number"},
+                           {"/params speed=1", "there is no 'speed'"},
+                           {"/params temperature=-1", "option temperature"},
+                           {"/params top_p=2", "option top_p"}}) {
+    const char *const command = each.first, *const phrase = each.second;
     CAPTURE(command);
     const Result result = run(std::string(command) + "\none\n");
     CHECK(result.err.find(phrase) != std::string::npos);
@@ -327,11 +328,11 @@ TEST_CASE("Ctrl-C stops an answer and keeps the chat, and at the prompt ends it 
     terminal.until("(stopped)");
     terminal.until_prompt();
   }
-  for (const std::string left : {"1 turn,", "0 turns,"}) {  // with the answer before, and without
+  for (const std::string found : {"1 turn,", "0 turns,"}) {  // with the answer before, and without
     terminal.type("/undo\r");
     CHECK(terminal.until_prompt().find("Taken back.") != std::string::npos);
     terminal.type("/stats\r");
-    CHECK(terminal.until_prompt().find(left) != std::string::npos);
+    CHECK(terminal.until_prompt().find(found) != std::string::npos);
   }
   terminal.type(control_c);
   CHECK(terminal.status() == 130);

@@ -34,7 +34,9 @@ TEST_CASE("prompts and evaluations show rate and time left on a terminal") {
   const std::pair<std::string, std::string> commands[] = {
       {"generate --no-echo -n 1 --isa scalar --prompt-file " + text.path(), "reading ["},
       {"eval perplexity --isa scalar " + text.path(), "evaluating ["}};
-  for (const auto& [command, shown] : commands) {
+  for (const auto& each : commands) {  // clang 14 captures no structured bindings
+    const auto& command = each.first;
+    const auto& shown = each.second;
     CAPTURE(command);
     Terminal loud(command);
     CHECK(loud.until(shown) != "");
