@@ -6,13 +6,13 @@
 #include <iterator>
 #include <string>
 
-#include "rwkv/calibrate.hpp"
-#include "rwkv/choose_types.hpp"
 #include "rwkv/convert.hpp"
-#include "rwkv/input_moments.hpp"
+#include "rwkv/convert/calibrate.hpp"
+#include "rwkv/convert/choose_types.hpp"
+#include "rwkv/convert/input_moments.hpp"
+#include "rwkv/convert/report_quality.hpp"
 #include "rwkv/load.hpp"
 #include "rwkv/quant/cast.hpp"
-#include "rwkv/report_quality.hpp"
 
 namespace {
 

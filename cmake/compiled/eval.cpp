@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #include "rwkv/embed.hpp"
 #include "rwkv/eval/score.hpp"
-#include "rwkv/text_trace.hpp"
+#include "rwkv/inspect/text_trace.hpp"

@@ -11,7 +11,7 @@
 
 #include "command.hpp"
 #include "rwkv/arch/synthetic.hpp"
-#include "rwkv/zero_share.hpp"
+#include "rwkv/inspect/zero_share.hpp"
 
 namespace cli {
 namespace {

@@ -16,7 +16,7 @@
 #include "line_reader.hpp"
 #include "progress.hpp"
 #include "rwkv/io/vocabulary.hpp"
-#include "rwkv/session_file.hpp"
+#include "rwkv/session/session_file.hpp"
 
 namespace cli {
 namespace {

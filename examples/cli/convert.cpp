@@ -8,13 +8,13 @@
 
 #include "command.hpp"
 #include "progress.hpp"
-#include "rwkv/calibrate.hpp"
-#include "rwkv/choose_types.hpp"
 #include "rwkv/convert.hpp"
-#include "rwkv/input_moments.hpp"
+#include "rwkv/convert/calibrate.hpp"
+#include "rwkv/convert/choose_types.hpp"
+#include "rwkv/convert/input_moments.hpp"
+#include "rwkv/convert/report_quality.hpp"
 #include "rwkv/io/vocabulary.hpp"
 #include "rwkv/io/write.hpp"
-#include "rwkv/report_quality.hpp"
 
 namespace cli {
 namespace {

@@ -12,8 +12,8 @@
 #include "eval_records.hpp"
 #include "progress.hpp"
 #include "rwkv/arch/fingerprint.hpp"
+#include "rwkv/inspect/zero_share.hpp"
 #include "rwkv/io/crc32.hpp"
-#include "rwkv/zero_share.hpp"
 
 namespace cli {
 namespace {

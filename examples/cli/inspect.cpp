@@ -8,7 +8,7 @@
 #include "progress.hpp"
 #include "rwkv/arch/tensor_list.hpp"
 #include "rwkv/io/atomic_file.hpp"
-#include "rwkv/session_file.hpp"
+#include "rwkv/session/session_file.hpp"
 
 namespace cli {
 namespace {

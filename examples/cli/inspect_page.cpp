@@ -18,8 +18,8 @@
 #include "embedded_file.hpp"
 #include "rwkv/core/utf8.hpp"
 #include "rwkv/eval/tasks.hpp"
+#include "rwkv/inspect/layer_memory.hpp"
 #include "rwkv/io/byte_reader.hpp"
-#include "rwkv/layer_memory.hpp"
 
 RWKV_INCLUDE_FILE(rwkv_page_html, RWKV_PAGE "/inspect.html")
 RWKV_INCLUDE_FILE(rwkv_page_css, RWKV_PAGE "/inspect.css")

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "rwkv/half_life.hpp"
+#include "rwkv/inspect/half_life.hpp"
+#include "rwkv/inspect/text_trace.hpp"
 #include "rwkv/text/tokenizer.hpp"
-#include "rwkv/text_trace.hpp"
 
 namespace cli {
 

@@ -7,10 +7,10 @@
 
 #include "rwkv/arch/lora.hpp"
 #include "rwkv/arch/storage_rule.hpp"
+#include "rwkv/convert/input_moments.hpp"
 #include "rwkv/core/dtype.hpp"
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/core/thread_pool.hpp"
-#include "rwkv/input_moments.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/io/planned_tensor.hpp"
 #include "rwkv/quant/quantise.hpp"

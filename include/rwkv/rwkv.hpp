@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Everything that runs models. Apart, because they take long to compile and few programs need them, are
 // arch/init.hpp and arch/synthetic.hpp, which make new models, quant/quantise.hpp, which makes blocks of weights,
-// state_exchange.hpp, which speaks with other engines, eval.hpp, embed.hpp and text_trace.hpp, which measure,
-// convert.hpp, calibrate.hpp and what goes with them, which make files, and core/eigen.hpp, which shows weights and
-// activations to Eigen.
+// convert.hpp and convert/, which make files, eval.hpp, embed.hpp and inspect/, which measure,
+// state/state_exchange.hpp, which speaks with other engines, and core/eigen.hpp, which shows weights and activations to
+// Eigen.
 #pragma once
 
 #include "rwkv/arch/sparse.hpp"
@@ -12,9 +12,9 @@
 #include "rwkv/load.hpp"
 #include "rwkv/model.hpp"
 #include "rwkv/session.hpp"
-#include "rwkv/session_file.hpp"
+#include "rwkv/session/session_file.hpp"
 #include "rwkv/state.hpp"
-#include "rwkv/state_file.hpp"
+#include "rwkv/state/state_file.hpp"
 #include "rwkv/text/answer_stream.hpp"
 #include "rwkv/text/chat_template.hpp"
 #include "rwkv/text/constraint.hpp"

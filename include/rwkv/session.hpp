@@ -12,10 +12,10 @@
 #include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/linkage.hpp"
 #include "rwkv/model.hpp"
-#include "rwkv/session_checkpoints.hpp"
+#include "rwkv/session/session_checkpoints.hpp"
+#include "rwkv/session/token_tree.hpp"
 #include "rwkv/text/generator.hpp"
 #include "rwkv/text/sampler.hpp"
-#include "rwkv/text/token_tree.hpp"
 #include "rwkv/text/tokenizer.hpp"
 
 RWKV_NAMESPACE_BEGIN
@@ -121,7 +121,8 @@ public:
   /// How many tokens the model has read for this object, generated ones and those read again included.
   [[nodiscard]] Index n_read() const noexcept { return n_read_; }
 
-  /// Free text that goes into files with the session (see session_file.hpp): whatever a program wants to find again.
+  /// Free text that goes into files with the session (see session/session_file.hpp): whatever a program wants to find
+  /// again.
   [[nodiscard]] std::map<std::string, std::string>& notes() noexcept { return notes_; }
   [[nodiscard]] const std::map<std::string, std::string>& notes() const noexcept { return notes_; }
 

@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "docs/workplace.hpp"
-#include "rwkv/calibrate.hpp"
 #include "rwkv/convert.hpp"
+#include "rwkv/convert/calibrate.hpp"
+#include "rwkv/convert/report_quality.hpp"
 #include "rwkv/embed.hpp"
 #include "rwkv/eval.hpp"
 #include "rwkv/io/write.hpp"
-#include "rwkv/report_quality.hpp"
 #include "rwkv/rwkv.hpp"
 #include "support/count_allocations.hpp"
 #include "support/support.hpp"

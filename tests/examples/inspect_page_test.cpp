@@ -6,7 +6,7 @@
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/io/write.hpp"
 #include "rwkv/load.hpp"
-#include "rwkv/state_file.hpp"
+#include "rwkv/state/state_file.hpp"
 #include "support/small_models.hpp"
 
 using namespace rwkv_test;

@@ -2,7 +2,7 @@
 // Files of sessions. One that is read holds a text of the length it tells, and is written and read again as the same.
 #include "fuzz.hpp"
 #include "rwkv/arch/synthetic.hpp"
-#include "rwkv/session_file.hpp"
+#include "rwkv/session/session_file.hpp"
 #include "safetensors_mutator.hpp"
 #include "support/small_models.hpp"
 

@@ -3,7 +3,7 @@
 #include "fuzz.hpp"
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/model.hpp"
-#include "rwkv/state_file.hpp"
+#include "rwkv/state/state_file.hpp"
 #include "safetensors_mutator.hpp"
 #include "support/small_models.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/input_moments.hpp"
+#include "rwkv/convert/input_moments.hpp"
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/core/eigen.hpp"
@@ -52,7 +52,7 @@ Checkpoint small_v7() { return synthetic({Generation::v7, 3, 64, 64, 128, 2, 32,
 
 }  // namespace
 
-TEST_SUITE_BEGIN("input_moments");
+TEST_SUITE_BEGIN("convert/input_moments");
 
 TEST_CASE("the moments of forward(), whatever the order they are asked in") {
   for (const Checkpoint& checkpoint : {open_checkpoint(fixture("v4.safetensors")), small_v7()}) {

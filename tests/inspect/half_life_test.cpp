@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/half_life.hpp"
+#include "rwkv/inspect/half_life.hpp"
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
@@ -21,7 +21,7 @@ Checkpoint with_values(Generation generation, const std::string& name, const std
 
 }  // namespace
 
-TEST_SUITE_BEGIN("half_life");
+TEST_SUITE_BEGIN("inspect/half_life");
 
 TEST_CASE("half of a memory is left after the half-life") {
   CHECK(half_life(std::log(0.5)) == doctest::Approx(1).epsilon(1e-15));

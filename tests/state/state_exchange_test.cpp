@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/state_exchange.hpp"
+#include "rwkv/state/state_exchange.hpp"
 
 #include "support/states.hpp"
 #include "support/support.hpp"
@@ -30,7 +30,7 @@ Values values_of(const TensorView& tensor) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("state_exchange");
+TEST_SUITE_BEGIN("state/state_exchange");
 
 TEST_CASE("pip: RWKV-4 has att_x, aa, bb, pp, ffn_x for each layer") {
   const LayoutOnly model(v4_config);

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "rwkv/session/token_tree.hpp"
 #include "rwkv/state.hpp"
-#include "rwkv/text/token_tree.hpp"
 #include "rwkv/version.hpp"
 
 RWKV_NAMESPACE_BEGIN

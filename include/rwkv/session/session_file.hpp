@@ -21,15 +21,15 @@
 #include "rwkv/core/random.hpp"
 #include "rwkv/io/safetensors.hpp"
 #include "rwkv/session.hpp"
-#include "rwkv/state_file.hpp"
-#include "rwkv/state_form.hpp"
+#include "rwkv/state/state_file.hpp"
+#include "rwkv/state/state_form.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
 /// What a session file holds, and how exactly.
 struct SessionFileOptions {
   /// What the short forms change, with the demo model (RWKV-7 of 8 MB, heads of 32; saved and loaded after a prompt of
-  /// 1500 tokens, then 300 more read; tests/session_file_test.cpp measures it):
+  /// 1500 tokens, then 300 more read; tests/session/session_file_test.cpp measures it):
   ///
   /// |     | bytes of a State | KL divergence, mean | the most likely token is another |
   /// | --- | ---------------- | ------------------- | -------------------------------- |

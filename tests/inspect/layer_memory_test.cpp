@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/layer_memory.hpp"
+#include "rwkv/inspect/layer_memory.hpp"
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/load.hpp"
@@ -10,7 +10,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE_BEGIN("layer_memory");
+TEST_SUITE_BEGIN("inspect/layer_memory");
 
 TEST_CASE("matrices of heads and their norms are those of the State") {
   const Config& config = rwkv_test::small_model(Generation::v7);

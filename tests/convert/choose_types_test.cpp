@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/choose_types.hpp"
+#include "rwkv/convert/choose_types.hpp"
 
 #include <numeric>
 
 #include "rwkv/arch/synthetic.hpp"
+#include "rwkv/convert/report_quality.hpp"
 #include "rwkv/core/random.hpp"
 #include "rwkv/quant/cast.hpp"
-#include "rwkv/report_quality.hpp"
 #include "support/support.hpp"
 
 using namespace rwkv;
@@ -61,7 +61,7 @@ double divergence(const Checkpoint& checkpoint, const TensorTypes& types) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("choose_types");
+TEST_SUITE_BEGIN("convert/choose_types");
 
 TEST_CASE("every matrix has a type, the mean is within the budget and close to it, and more bits diverge less") {
   const Checkpoint checkpoint = small_model();

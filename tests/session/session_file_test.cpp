@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/session_file.hpp"
+#include "rwkv/session/session_file.hpp"
 
 #include <limits>
 
@@ -68,7 +68,7 @@ std::vector<double> log_probabilities(std::span<const float> logits) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("session_file");
+TEST_SUITE_BEGIN("session/session_file");
 
 TEST_CASE("a loaded session is the one that was saved, with all branches, on any number of threads") {
   Chat chat;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/report_quality.hpp"
+#include "rwkv/convert/report_quality.hpp"
 
 #include <algorithm>
 
@@ -30,7 +30,7 @@ const std::vector<Token> text{1, 5, 7, 95, 2, 8, 8, 3, 40, 41, 42};
 
 }  // namespace
 
-TEST_SUITE_BEGIN("report_quality");
+TEST_SUITE_BEGIN("convert/report_quality");
 
 TEST_CASE("a copy in the same types is the same") {
   const Checkpoint source = small_model();

@@ -12,7 +12,7 @@
 
 #include "rwkv/core/function_ref.hpp"
 #include "rwkv/core/linkage.hpp"
-#include "rwkv/half_life.hpp"
+#include "rwkv/inspect/half_life.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/model.hpp"
 
@@ -76,10 +76,10 @@ RWKV_NAMESPACE_END
 #include "rwkv/core/error.hpp"
 #include "rwkv/eval/prediction.hpp"
 #include "rwkv/eval/text_windows.hpp"
-#include "rwkv/layer_memory.hpp"
+#include "rwkv/inspect/layer_memory.hpp"
+#include "rwkv/inspect/zero_share.hpp"
 #include "rwkv/nn/linear.hpp"
 #include "rwkv/text/ranking.hpp"
-#include "rwkv/zero_share.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

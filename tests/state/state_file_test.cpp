@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/state_file.hpp"
+#include "rwkv/state/state_file.hpp"
 
 #include <limits>
 
@@ -129,7 +129,7 @@ struct TunedParts {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("state_file");
+TEST_SUITE_BEGIN("state/state_file");
 
 TEST_CASE("a saved state goes on bit for bit, in every generation, with a model that was loaded again") {
   RWKV_NEEDS_SHARED();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/session_checkpoints.hpp"
+#include "rwkv/session/session_checkpoints.hpp"
 
 #include <memory>
 
@@ -43,7 +43,7 @@ using Positions = std::vector<Index>;
 
 }  // namespace
 
-TEST_SUITE_BEGIN("session_checkpoints");
+TEST_SUITE_BEGIN("session/session_checkpoints");
 
 TEST_CASE("while there is room nothing is given up") {
   Growing text(10, 8);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/calibrate.hpp"
+#include "rwkv/convert/calibrate.hpp"
 
 #include "rwkv/io/open.hpp"
 #include "rwkv/model.hpp"
@@ -19,7 +19,7 @@ std::vector<Token> some_text(Index n, Index n_vocab) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("calibrate");
+TEST_SUITE_BEGIN("convert/calibrate");
 
 TEST_CASE("the mean square of what a matrix is multiplied by, over all windows") {
   const Checkpoint checkpoint = open_checkpoint(fixture("v4.safetensors"));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text_trace.hpp"
+#include "rwkv/inspect/text_trace.hpp"
 
 #include "rwkv/arch/synthetic.hpp"
 #include "rwkv/eval/score.hpp"
-#include "rwkv/layer_memory.hpp"
+#include "rwkv/inspect/layer_memory.hpp"
 #include "rwkv/load.hpp"
 #include "support/golden.hpp"
 #include "support/small_models.hpp"
@@ -85,7 +85,7 @@ Row mean_decays_of_first_layer(const Checkpoint& checkpoint, Generation generati
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text_trace");
+TEST_SUITE_BEGIN("inspect/text_trace");
 
 TEST_CASE("in every generation surprises add up to the score, and the State is that of the text") {
   for (const Config& config : rwkv_test::small_models()) {

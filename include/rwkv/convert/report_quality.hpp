@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "rwkv/choose_types.hpp"
+#include "rwkv/convert/choose_types.hpp"
 #include "rwkv/core/dtype.hpp"
 #include "rwkv/eval/score.hpp"
 #include "rwkv/eval/tasks.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/text/token_tree.hpp"
+#include "rwkv/session/token_tree.hpp"
 
 #include "support/support.hpp"
 
@@ -11,7 +11,7 @@ using Tokens = std::vector<Token>;
 
 }  // namespace
 
-TEST_SUITE_BEGIN("text/token_tree");
+TEST_SUITE_BEGIN("session/token_tree");
 
 TEST_CASE("a text grows on its line, and one that leaves it begins a line of its own") {
   TokenTree tree;

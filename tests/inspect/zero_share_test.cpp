@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "rwkv/zero_share.hpp"
+#include "rwkv/inspect/zero_share.hpp"
 
 #include <array>
 
@@ -10,7 +10,7 @@
 
 using namespace rwkv;
 
-TEST_SUITE_BEGIN("zero_share");
+TEST_SUITE_BEGIN("inspect/zero_share");
 
 TEST_CASE("zeros are counted by the layer of the matrix that they meet") {
   const Config& config = rwkv_test::small_model(Generation::v7);

@@ -16,7 +16,7 @@
 #include "rwkv/io/open.hpp"
 #include "rwkv/io/safetensors.hpp"
 #include "rwkv/state.hpp"
-#include "rwkv/state_exchange.hpp"
+#include "rwkv/state/state_exchange.hpp"
 
 RWKV_NAMESPACE_BEGIN
 

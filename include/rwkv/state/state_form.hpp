@@ -15,7 +15,7 @@
 #include "rwkv/core/float16.hpp"
 #include "rwkv/io/checkpoint.hpp"
 #include "rwkv/state.hpp"
-#include "rwkv/state_exchange.hpp"
+#include "rwkv/state/state_exchange.hpp"
 
 RWKV_NAMESPACE_BEGIN
 
