@@ -211,7 +211,9 @@ std::vector<std::string> Conversation::branches() const {
 
 std::string Conversation::to_json() const {
   json branches = json::object();
-  for (const auto& [name, thread] : others_) branches[rwkv::to_utf8(name)] = thread_to_json(thread, session_);
+  for (const auto& [name, thread] : others_) {  // of which the session may have forgotten some for want of room
+    if (session_.contains(thread.end())) branches[rwkv::to_utf8(name)] = thread_to_json(thread, session_);
+  }
   branches[rwkv::to_utf8(name_)] = thread_to_json(thread_, session_);
   return json{{"template", rwkv::to_utf8(form_.name)}, {"branch", rwkv::to_utf8(name_)}, {"branches", branches}}.dump();
 }

@@ -181,7 +181,10 @@ void ConvertCommand::calibrated(const rwkv::Checkpoint& checkpoint, const Interr
   if (!budget) return;
   const std::vector<rwkv::DType> types = rwkv::block_types(file_format());
   const std::span<const rwkv::Token> part(text.data(), std::min(text.size(), most_for_types));
-  const auto n_matrices = static_cast<rwkv::Index>(importance.size());
+  const rwkv::Index n_matrices = std::ranges::count_if(importance, [&](const auto& each) {
+    const rwkv::TensorView* const tensor = checkpoint.find(each.first);
+    return tensor != nullptr && rwkv::info(tensor->dtype).block_elements == 1;  // others keep their type
+  });
   Progress progress("choosing types", (n_matrices + 1) * std::ssize(part), Progress::tokens, reading.quiet);
   options.types =
       rwkv::choose_types(checkpoint, *budget, types, importance, part, workspace, Counter(interrupted, progress));

@@ -29,7 +29,7 @@ Config small_v7(Index n_vocab) {
 TEST_SUITE_BEGIN("examples/convert");
 
 TEST_CASE("every format becomes every other, and says nothing in a pipe") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors";
   write_safetensors(synthetic(small_v7(256), DType::f32, 1), model);
   const Checkpoint original = open_checkpoint(model);
@@ -54,7 +54,7 @@ TEST_CASE("every format becomes every other, and says nothing in a pipe") {
 }
 
 TEST_CASE("the format of --format, whatever the name ends in, and the type of --dtype, shown by inspect") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors", out = folder / "model";
   write_safetensors(synthetic(small_v7(256), DType::bf16, 1), model);
   REQUIRE(program("convert " + model + " " + out + " --format gguf --dtype q4_0").status == 0);
@@ -67,7 +67,7 @@ TEST_CASE("the format of --format, whatever the name ends in, and the type of --
 }
 
 TEST_CASE("the vocabulary beside the model goes into the file") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors", vocabulary = folder / "a.vocab", out = folder / "b.gguf";
   write_safetensors(synthetic(small_v7(257), DType::f32, 1), model);
   REQUIRE(program("convert " + model + " " + out).status == 0);
@@ -83,7 +83,7 @@ TEST_CASE("the vocabulary beside the model goes into the file") {
 }
 
 TEST_CASE("mistakes are told before anything is written") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors", out = folder / "b.gguf";
   write_safetensors(synthetic(small_v7(256), DType::bf16, 1), model);
   const std::string before = read_file(model);
@@ -111,7 +111,7 @@ TEST_CASE("mistakes are told before anything is written") {
 
 TEST_CASE("a disk that is full leaves nothing behind") {
   // A limit on the size of files stands for it: writes beyond it fail, as the signal that would end the program is off.
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors";
   write_safetensors(synthetic(small_v7(2560), DType::f32, 1), model);
   for (const std::string ending : {".pth", ".safetensors", ".gguf", ".bin"}) {
@@ -125,7 +125,7 @@ TEST_CASE("a disk that is full leaves nothing behind") {
 }
 
 TEST_CASE("Ctrl-C, SIGTERM and SIGHUP leave nothing behind, and the exit status is 128 and the number of the signal") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors";
   write_safetensors(synthetic({Generation::v4, 8, 1024, 1024, 4096, 0, 0, 256}, DType::bf16, 1), model);
   const auto interrupt = [&](const std::string& wrapper, const std::string& signal) {
@@ -146,7 +146,7 @@ TEST_CASE("Ctrl-C, SIGTERM and SIGHUP leave nothing behind, and the exit status 
 }
 
 TEST_CASE("Ctrl-C is heard while checksums are compared") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string file = folder / "a.pth";
   Checkpoint large("no model: without Ctrl-C an error");
   const TensorView tensor = make_tensor({4 << 20}, std::vector<float>(4 << 20));
@@ -166,7 +166,7 @@ TEST_CASE("Ctrl-C is heard while checksums are compared") {
 
 TEST_CASE("adapters are merged: the strength is given, or stands beside the file") {
   RWKV_NEEDS_SHARED();
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string base = shared_file("spec/golden/models/v7.safetensors");
   const std::string lora = shared_file("spec/golden/formats/v7_lora.pth"), copy = folder / "adapter.pth";
   const std::string a = folder / "a.safetensors", b = folder / "b.safetensors", c = folder / "c.safetensors";
@@ -200,7 +200,7 @@ TEST_CASE("a report goes to standard output and into the file, and a result that
 }
 
 TEST_CASE("a report compares what is written with what it was made from: adapter, State and normalisation in both") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "a.safetensors", lora = folder / "lora.safetensors", text = folder / "text.txt",
                     state = folder / "state.safetensors";
   Checkpoint original = synthetic(small_v7(256), DType::f32, 1);

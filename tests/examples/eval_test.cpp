@@ -126,7 +126,7 @@ TEST_CASE("shards, joined, are the whole, and so is what was interrupted") {
 }
 
 TEST_CASE("results go on and join only where all is the same that their numbers depend on") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string few = folder / "few.jsonl", out = folder / "out.jsonl", two = folder / "two.jsonl";
   const std::string model = folder / "model.gguf", words = folder / "other.vocab";
   write_file(few, paragraphs(2));

@@ -68,7 +68,7 @@ std::string text_of(const json& data) {
 std::optional<std::string> shown(std::string page, const std::string& script = "") {
   for (const std::string browser : {"chromium", "chromium-browser", "google-chrome"}) {
     if (shell("command -v " + browser).status != 0) continue;
-    const Folder folder;
+    const TemporaryFolder folder;
     page.insert(page.rfind("</body>"), "<script>" + script + "</script>");
     write_file(folder / "page.html", page);
     const Result result = shell(
@@ -191,7 +191,7 @@ TEST_CASE("a text that is too long is read as far as a page goes, which the page
 
 TEST_CASE("wrong usage and what cannot be shown are told, and no file is left") {
   const ByteModel model(rwkv::Generation::v7);
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string out = folder / "out.html", html = "inspect --html " + out + " ";
   check_error("inspect -p text", wrong_usage, "--html");
   check_error("inspect --prompt-file text", wrong_usage, "--html");
@@ -220,7 +220,7 @@ TEST_CASE("wrong usage and what cannot be shown are told, and no file is left") 
 }
 
 TEST_CASE("Ctrl-C ends the reading, and no file is left") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder / "model.safetensors";
   rwkv::write_safetensors(rwkv::synthetic({rwkv::Generation::v4, 4, 512, 512, 2048, 0, 0, 256}, rwkv::DType::bf16, 1),
                           model);

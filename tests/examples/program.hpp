@@ -12,8 +12,6 @@
 
 namespace rwkv_test {
 
-using Folder = TemporaryFolder;
-
 struct Result {
   int status;
   std::string out;

@@ -24,6 +24,7 @@ using rwkv_test::Result;
 using rwkv_test::shared_file;
 using rwkv_test::shell;
 using rwkv_test::TemporaryFile;
+using rwkv_test::TemporaryFolder;
 
 namespace {
 
@@ -300,14 +301,13 @@ TEST_CASE("outputs that would destroy an input or one another are refused") {
 }
 
 TEST_CASE("whether outputs can be written is known before the model is loaded, and leaves nothing behind") {
-  const TemporaryFile folder("");
-  std::filesystem::create_directory(folder.path());
-  const std::string out = " --out " + folder.path() + "/out", nowhere = "/nonexistent/state";
+  const TemporaryFolder folder;
+  const std::string out = " --out " + folder / "out", nowhere = "/nonexistent/state";
   check_error("logits --tokens 1 -m /missing.pth --out " + nowhere, 1, "/nonexistent/state: cannot create");
   check_error("logits --tokens 1 -m /missing.pth --state-out " + nowhere + out, 1, "/nonexistent/state: cannot create");
   check_error("generate -p x -m /missing.pth --state-out " + nowhere, 1, "/nonexistent/state: cannot create");
   check_error("logits --tokens 1 -m /missing.pth" + out, 1, "/missing.pth: cannot open");
-  CHECK(std::filesystem::is_empty(folder.path()));
+  CHECK(folder.n_files() == 0);
 }
 
 TEST_CASE("--no-verify is for states, too") {

@@ -83,9 +83,8 @@ void check_masks(const Tokenizer& tokenizer, int n_texts, int n_tokens) {
         REQUIRE(n_wrong == 0);
         REQUIRE_FALSE(tokens.empty());
         // One of few that are rare in a random choice, or any.
-        const Token token =
-            tokens[random.next() %
-                   (random.next() % 2 == 0 ? tokens.size() : std::min<std::size_t>(tokens.size(), 100))];
+        const std::size_t n = random.next() % 2 == 0 ? tokens.size() : std::min<std::size_t>(tokens.size(), 100);
+        const Token token = tokens[random.next() % n];
         constraint.accept(token);
         text += tokenizer.bytes(token);
       }

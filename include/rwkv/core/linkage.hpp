@@ -41,9 +41,11 @@
 #define RWKV_NOINLINE __attribute__((noinline))
 
 // Before loops over registers: compilers keep an array in registers only if they unroll all loops over it, and at -O2
-// they do so only when told.
+// they do so only when told. (What a sanitizer puts into a loop hides it from g++, which then warns.)
 #if defined(__clang__)
 #define RWKV_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RWKV_UNROLL
 #else
 #define RWKV_UNROLL _Pragma("GCC unroll 16")
 #endif
