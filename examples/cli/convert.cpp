@@ -216,7 +216,7 @@ void print_report(const rwkv::QualityReport& report) {
   const rwkv::ComparisonResult& text = report.text;
   char lines[512];
   std::snprintf(lines, sizeof(lines),
-                "size            %.1f MB, %.3f bits a weight (source %.1f MB)\n"
+                "weights         %.1f MB, %.3f bits a weight (source %.1f MB)\n"
                 "text            %lld tokens\n"
                 "KL divergence   %.5f nats a token (99 %% below %.4f, worst %.4f)\n"
                 "same top token  %.2f %%\n"
@@ -313,6 +313,12 @@ void ConvertCommand::run() const {
   }
   Progress progress("writing", n_bytes(plan), Progress::bytes, reading.quiet);
   rwkv::write_checkpoint(plan, target, out, Counter(interrupted, progress));
+  if (!report.empty()) {
+    char line[64];
+    std::snprintf(line, sizeof(line), "file            %.1f MB\n",
+                  static_cast<double>(std::filesystem::file_size(out)) * 1e-6);
+    print(line);
+  }
 }
 
 }  // namespace

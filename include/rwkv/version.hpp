@@ -4,6 +4,10 @@
 
 #include <cstddef>
 
+#if __cplusplus < 202002L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 202002L)
+#error "rwkv.hpp needs C++20: compile with -std=c++20"
+#endif
+
 #define RWKV_VERSION_MAJOR 0
 #define RWKV_VERSION_MINOR 1
 #define RWKV_VERSION_PATCH 0

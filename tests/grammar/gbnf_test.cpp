@@ -176,7 +176,7 @@ TEST_CASE("left recursion, direct, through others and behind what may be empty")
 }
 
 TEST_CASE("what can never end is refused as a whole, and not offered as a part") {
-  check_refused("root ::= \"a\" root", "no text fits: it never ends");
+  check_refused("root ::= \"a\" root", "no text fits");
   check_refused("root ::= []", "no text fits");
   ByteAutomaton machine = automaton("root ::= \"a\" | \"b\" endless\nendless ::= \"c\" endless");
   CHECK(machine.next(machine.start(), 'a') != ByteAutomaton::dead);

@@ -154,10 +154,13 @@ TEST_CASE("of several vocabularies beside a model, the first that belongs to it 
   CHECK_THROWS_WITH_AS((void)tokenizer_for(265, model), doctest::Contains("found World with 1001"), ArgumentError);
   rwkv_test::write_file(folder / "20B_tokenizer.json", small_bpe().dump());
   rwkv_test::write_file(folder / "a.vocab", byte_vocabulary() + "264 'hi' 2\n");
+  rwkv_test::write_file(folder / "0.vocab", "");  // it may be of another program
   CHECK(tokenizer_for(1001, model).kind() == "World");
   CHECK(tokenizer_for(265, model).kind() == "BPE");
   CHECK(tokenizer_for(272, model).kind() == "BPE");  // padded
   CHECK(tokenizer_for(265, model, folder / "a.vocab").kind() == "World");
+  rwkv_test::write_file(folder / "b.vocab", byte_vocabulary() + "300 'hi' 2\n");
+  CHECK(tokenizer_for(301, model).kind() == "World");  // behind 0.vocab
   CHECK_THROWS_WITH_AS((void)tokenizer_for(65536, model), doctest::Contains("rwkv_vocab_v20230424.txt: the tokenizer"),
                        ArgumentError);
 }

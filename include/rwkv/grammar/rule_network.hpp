@@ -96,7 +96,10 @@ public:
     find_least();
     const RuleNetwork::Rule& root = network_.rule(network_.root);
     if (network_.least(root.first) == RuleNetwork::unreachable) {
-      throw FormatError({path_, item(root), "no text fits: it never ends", {}, {}, "Give its recursion a way out."});
+      throw FormatError({.path = path_,
+                         .item = item(root),
+                         .problem = "no text fits",
+                         .hint = "It asks for what there is not, or its recursion has no way out."});
     }
     find_ranks();
     find_classes();

@@ -67,8 +67,8 @@ private:
 RWKV_API void check_vocabulary(const Tokenizer& tokenizer, Index n_vocab, const std::string& path = {});
 
 /// The tokenizer of a model with `n_vocab` tokens: `tokenizer_path` if it is given; else bytes if there are 256 tokens;
-/// else the first file beside the model (find_tokenizer_files) that belongs to it. Throws as load_tokenizer and
-/// check_vocabulary, and ArgumentError if there is no file.
+/// else the first file beside the model (find_tokenizer_files) that can be read and belongs to it. Throws as
+/// load_tokenizer and check_vocabulary, if none does for the first of them, and ArgumentError if there is no file.
 [[nodiscard]] RWKV_API Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path,
                                                const std::string& tokenizer_path = {});
 
@@ -187,8 +187,10 @@ RWKV_API Tokenizer tokenizer_for(Index n_vocab, const std::string& model_path, c
   if (n_vocab == 256) return Tokenizer(ByteTokenizer());
   const std::vector<std::string> paths = find_tokenizer_files(model_path);
   for (const std::string& path : paths) {
-    Tokenizer tokenizer = load_tokenizer(path);
-    if (detail::is_vocabulary_of(tokenizer, n_vocab)) return tokenizer;
+    try {
+      return load(path);
+    } catch (const Error&) {  // another may do
+    }
   }
   if (!paths.empty()) return load(paths.front());  // tells what does not fit
   throw ArgumentError({.path = model_path,
