@@ -106,6 +106,7 @@ private:
   /// Returns false at the end.
   bool handle(const std::string& line);
   bool interruptibly(rwkv::FunctionRef<bool()> work);
+  void check_stopped() const;
   void answer(rwkv::FunctionRef<bool(Conversation::OnText)> work);
   bool show_read(rwkv::Index n_done, rwkv::Index n_total);
   void show(const rwkv::AnswerStream::Piece& piece);
@@ -129,13 +130,14 @@ private:
   std::optional<rwkv::Constraint> constraint_;  // the same
   rwkv::StateForm saved_form_;
   bool shows_thoughts_, is_quiet_;
+  const bool has_keyboard_ = ::isatty(STDIN_FILENO) != 0;
   const bool has_colours_ = ::isatty(STDOUT_FILENO) != 0;
   LineReader reader_;
   bool is_thought_ = false;                     // what was shown last
   std::string last_shown_{};                    // its last character
   double seconds_ = 0;                          // of the last answer
   const InterruptFlag* interrupted_ = nullptr;  // of what runs
-  bool is_stopped_ = false;                     // what ran last, by Ctrl-C
+  int stopped_by_ = 0;                          // what ran last: a signal
   std::optional<Progress> reading_;
   bool has_failed_ = false;  // a command
   bool has_changed_params_ = false;
@@ -205,15 +207,19 @@ bool Chat::handle(const std::string& line) {
   return true;
 }
 
-/// Runs what reads and generates, while Ctrl-C stops it and other signals end the program.
+/// Runs what reads and generates, until a signal stops it.
 bool Chat::interruptibly(rwkv::FunctionRef<bool()> work) {
   const InterruptFlag interrupted;
   interrupted_ = &interrupted;
   const bool is_done = work();
   reading_.reset();
-  is_stopped_ = interrupted.is_set();
-  if (interrupted.signal() != SIGINT) interrupted.check();
+  stopped_by_ = interrupted.signal();
   return is_done;
+}
+
+/// Ctrl-C on a keyboard only stops what ran; all other signals, and SIGINT where nobody types, end the program.
+void Chat::check_stopped() const {
+  if (stopped_by_ != 0 && (stopped_by_ != SIGINT || !has_keyboard_)) throw Interrupted{stopped_by_};
 }
 
 bool Chat::show_read(rwkv::Index n_done, rwkv::Index n_total) {
@@ -235,9 +241,10 @@ void Chat::answer(rwkv::FunctionRef<bool(Conversation::OnText)> work) {
     });
   });
   end_answer();
+  check_stopped();
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   if (!is_answered) return tell("Stopped before the answer; nothing was said.\n");
-  if (is_stopped_ && reader_.is_terminal()) return tell("(stopped)\n");
+  if (stopped_by_ != 0) return tell("(stopped)\n");
   if (grammar_) check_whole(*grammar_, chat_.last());
 }
 
@@ -275,7 +282,9 @@ void Chat::system(const std::string& text) {
 }
 
 bool Chat::begin(const std::string& system) {
-  return interruptibly([&] { return chat_.begin(system); });
+  const bool has_begun = interruptibly([&] { return chat_.begin(system); });
+  check_stopped();
+  return has_begun;
 }
 
 void Chat::params(std::string_view changes) {
@@ -384,7 +393,7 @@ void add_chat(CLI::App& program) {
   CLI::App& app = *program.add_subcommand(
       "chat",
       "Talk with the model: each line is a turn. Exit status 0 after /quit or the end of the input (1 if it was no "
-      "terminal and a line failed), 130 after Ctrl-C at the prompt");
+      "terminal and a line failed), 130 after Ctrl-C at the prompt, or whenever the input is no terminal");
   add_model_options(app, command->model);
   add_tokenizer_option(app, command->model);
   std::string names;

@@ -283,8 +283,13 @@ TEST_CASE("a closed pipe ends the chat as it ends other programs") {
   CHECK(read_file(status.path()) == "141\n");
 }
 
-TEST_CASE("an interrupt while waiting for a pipe ends the program with 130") {
+TEST_CASE("in a pipe an interrupt ends the program with 130: while it waits, and during an answer") {
   const TemporaryFile pipe(".fifo");
+  const Result answering = shell("yes one | head -n 3 | timeout --preserve-status --signal=INT -k 5 2 " +
+                                 std::string(RWKV_PROGRAM) + " chat -n 100000000 --seed 1 --ban 0");
+  CHECK(answering.status == 130);
+  CHECK(answering.out.size() > 10);
+  CHECK(answering.err.empty());
   const Result result =
       shell("mkfifo " + pipe.path() + "; sleep 20 >" + pipe.path() + " & timeout --preserve-status --signal=INT 5 " +
             std::string(RWKV_PROGRAM) + " " + chat + "<" + pipe.path());
