@@ -305,6 +305,7 @@ void EvalCommand::run() const {
   evaluate(subject, other, text, all, results, zeros, interrupted);
 
   std::vector<Json> records = results.records();
+  std::erase_if(records, [&](const Json& record) { return !part.has(record.at("document").get<rwkv::Index>()); });
   std::ranges::sort(records, {}, [](const Json& record) { return record.at("document").get<rwkv::Index>(); });
   EvalSummary summary(task, !against.empty());
   for (const Json& record : records) summary.add(record);

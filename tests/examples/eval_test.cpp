@@ -106,6 +106,16 @@ TEST_CASE("shards, joined, are the whole, and so is what was interrupted") {
   CHECK(merged == whole);
   CHECK(figures("merge " + two.path())["n_missing"] == 3);
 
+  // The figures are those of the shard, whatever else the file holds, and that stays.
+  const Json second = stored_figures(run + "--shard 2/2");
+  CHECK(second["n_documents"] == 3);
+  CHECK(stored_figures(run + "--shard 2/2 --out " + two.path()) == second);
+  CHECK(n_lines(two.path()) == 8);
+  const std::string both = read_file(two.path());
+  CHECK(figures(run + "--shard 2/2 --out " + two.path())["n_documents"] == 3);
+  CHECK(read_file(two.path()) == both);
+  CHECK(figures("merge " + two.path())["n_missing"] == 0);
+
   // Cut in the middle of a line: the whole ones stay, and are not done again.
   std::string cut = read_file(one.path());
   cut.resize(cut.size() - 90);
