@@ -94,14 +94,27 @@ EvalFile read_eval_file(const std::string& path) {
 
 std::set<rwkv::Index> documents_in(const EvalFile& file, const std::string& path) {
   std::set<rwkv::Index> documents;
-  for (const Json& record : file.records) {
+  if (file.records.empty()) return documents;
+  const auto fail = [&](std::size_t line, const std::string& expected, const Json& found) {
+    throw rwkv::FormatError(
+        {.path = path, .item = "line " + std::to_string(line), .expected = expected, .found = found.dump()});
+  };
+  const auto n_documents = file.head.find("n_documents");
+  if (n_documents == file.head.end() || !n_documents->is_number_integer()) {
+    fail(1, "the number of documents, \"n_documents\"", file.head);
+  }
+  const auto n = n_documents->get<rwkv::Index>();
+  for (std::size_t i = 0; i < file.records.size(); ++i) {
+    const Json& record = file.records[i];
+    const std::size_t line = i + 2;  // the head is the first
     const auto found = record.find("document");
-    if (found == record.end() || !found->is_number_integer()) {
-      throw rwkv::FormatError({.path = path, .problem = "a line tells no document"});
-    }
-    if (!documents.insert(found->get<rwkv::Index>()).second) {
-      throw rwkv::FormatError({.path = path, .item = "document " + found->dump(), .problem = "is there twice"});
-    }
+    if (found == record.end() || !found->is_number_integer()) fail(line, "a \"document\", by its number", record);
+    const auto document = found->get<rwkv::Index>();
+    if (document < 0 || document >= n) fail(line, "a \"document\" from 0 to " + std::to_string(n - 1), *found);
+    if (documents.insert(document).second) continue;
+    throw rwkv::FormatError({.path = path,
+                             .item = "line " + std::to_string(line),
+                             .problem = "document " + found->dump() + " is there twice"});
   }
   return documents;
 }

@@ -55,7 +55,7 @@ struct EvalFile {
 /// Throws FormatError if it is none.
 [[nodiscard]] EvalFile read_eval_file(const std::string& path);
 
-/// The documents that have a record. Throws FormatError if one has two.
+/// The documents that have a record. Throws FormatError if one has two, or is none of those that the head counts.
 [[nodiscard]] std::set<rwkv::Index> documents_in(const EvalFile& file, const std::string& path);
 
 /// The figures of all files together. Throws ArgumentError if they are not of one evaluation or share a document.

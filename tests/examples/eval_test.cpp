@@ -130,6 +130,19 @@ TEST_CASE("shards, joined, are the whole, and so is what was interrupted") {
   check_error("eval perplexity " + few.path() + " --window 8 --out " + one.path(), wrong_usage,
               "has results of another evaluation");
   check_error("eval merge " + text, error, "line 1: expected JSON");
+  const std::string head = both.substr(0, both.find('\n') + 1), rest = both.substr(head.size());
+  for (const std::string number : {"-5", "7", "18446744073709551615"}) {
+    write_file(two.path(), head + "{\"document\":" + number + rest.substr(rest.find(',')));
+    const std::string told = "line 2: expected a \"document\" from 0 to 6, found " + number;
+    check_error("eval " + run + "--out " + two.path(), error, told);
+    check_error("eval merge " + two.path(), error, told);
+  }
+  write_file(two.path(), "{\"eval\":\"perplexity\"}\n" + rest);
+  check_error("eval merge " + two.path(), error, "line 1: expected the number of documents");
+  write_file(two.path(), head + "{\"log_p\":1}\n");
+  check_error("eval merge " + two.path(), error, "line 2: expected a \"document\", by its number");
+  write_file(two.path(), both + rest.substr(0, rest.find('\n') + 1));
+  check_error("eval merge " + two.path(), error, "is there twice");
   write_file(two.path(), "my notes");
   check_error("eval " + run + "--out " + two.path(), error, "is no file of results");
   CHECK(read_file(two.path()) == "my notes");
