@@ -151,7 +151,7 @@ std::uint32_t crc_of(const rwkv::Tokenizer& text) {
   return rwkv::crc32(std::as_bytes(std::span(all)));
 }
 
-/// All that the numbers of a document depend on, but for how sums are rounded.
+/// All that the numbers of a document depend on, but for how sums are rounded; and names, for people.
 Json EvalCommand::head(const Subject& subject, const std::optional<Subject>& other, const rwkv::Tokenizer& text,
                        rwkv::Index n_documents, std::uint32_t crc) const {
   Json result{{"eval", task}};

@@ -16,6 +16,22 @@ Json parse_line(std::string_view line, const std::string& path, std::size_t numb
   }
 }
 
+/// A head of results without the names of the files: the same weights may be in a file of another name.
+Json without_names(Json head) {
+  if (!head.is_object()) return head;
+  head.erase("model");
+  const auto against = head.find("against");
+  if (against != head.end() && against->is_object()) against->erase("model");
+  return head;
+}
+
+/// Throws ArgumentError unless the heads of two results are of one evaluation.
+void check_same(const Json& expected, const Json& found, const std::string& path, const std::string& problem) {
+  const Json a = without_names(expected), b = without_names(found);
+  if (a == b) return;
+  throw rwkv::ArgumentError({.path = path, .problem = problem, .expected = a.dump(), .found = b.dump()});
+}
+
 }  // namespace
 
 std::vector<JsonLine> parse_json_lines(const std::string& text, const std::string& path) {
@@ -126,12 +142,7 @@ Json merge_eval_files(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     EvalFile file = read_eval_file(path);
     if (head.is_null()) head = file.head;
-    if (file.head != head) {
-      throw rwkv::ArgumentError({.path = path,
-                                 .problem = "is of another evaluation than " + paths.front(),
-                                 .expected = head.dump(),
-                                 .found = file.head.dump()});
-    }
+    check_same(head, file.head, path, "is of another evaluation than " + paths.front());
     for (const rwkv::Index document : documents_in(file, path)) {
       if (documents.insert(document).second) continue;
       throw rwkv::ArgumentError({.path = path,
@@ -159,12 +170,7 @@ Results::Results(const std::string& path, const Json& head) : path_(path) {
   EvalFile file{{}, {}, 0};
   if (std::filesystem::exists(path)) {
     file = read_eval_file(path);
-    if (!file.head.is_null() && file.head != head) {
-      throw rwkv::ArgumentError({.path = path,
-                                 .problem = "has results of another evaluation",
-                                 .expected = head.dump(),
-                                 .found = file.head.dump()});
-    }
+    if (!file.head.is_null()) check_same(head, file.head, path, "has results of another evaluation");
     done_ = documents_in(file, path);
     records_ = std::move(file.records);
     std::filesystem::resize_file(path, file.n_whole_bytes);  // a line that was cut off is done again

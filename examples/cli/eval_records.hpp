@@ -2,7 +2,8 @@
 // What `rwkv eval` writes for each document, and what many of these lines come to.
 //
 // A file of results is JSON lines: first what was evaluated, then a line for each document, in the order in which they
-// were done. What stops in the middle goes on after the last whole line.
+// were done. What stops in the middle goes on after the last whole line. Two evaluations are the same if all that the
+// first line tells is, but for the names of models.
 #pragma once
 
 #include <fstream>

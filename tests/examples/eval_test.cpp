@@ -171,6 +171,11 @@ TEST_CASE("results go on and join only where all is the same that their numbers 
   changed.replace(changed.find("' the'"), 6, "' hte'");
   write_file(words, changed);
   check_refused(" --tokenizer " + words, "\"tokenizer\":");
+  const std::string renamed = folder / "renamed.gguf";
+  std::filesystem::copy_file(model, renamed);
+  const std::string both = read_file(out);
+  CHECK(program("eval perplexity " + few + " -m " + renamed + " --out " + out).status == 0);
+  CHECK(read_file(out) == both);
   convert("q4_0");  // with the same fingerprint
   check_refused("", "\"stored\":");
   REQUIRE(program(run + " --out " + two).status == 0);
@@ -179,6 +184,8 @@ TEST_CASE("results go on and join only where all is the same that their numbers 
   const std::string against = "eval perplexity " + few + " --against " + model + " --out " + (folder / "both.jsonl");
   REQUIRE(program(against).status == 0);
   CHECK(program(against).status == 0);
+  std::filesystem::copy_file(model, renamed, std::filesystem::copy_options::overwrite_existing);
+  CHECK(program("eval perplexity " + few + " --against " + renamed + " --out " + (folder / "both.jsonl")).status == 0);
   convert("q8_0");
   check_error(against, wrong_usage, "has results of another evaluation");
 }
