@@ -258,8 +258,11 @@ void InspectCommand::write_page() const {
   const std::string name = model.model.empty() ? stored.path() : std::filesystem::path(model.model).filename().string();
   const InspectPage page{name.empty() ? model.model : name, model_facts(stored, weights), weights.config(),
                          rwkv::stored_decays(checkpoint, weights.config()), trace(checkpoint, weights)};
+  const std::string text = page.html();
+  const InterruptFlag interrupted;  // while there is a file to clean up
   rwkv::AtomicFile file(html);
-  file.write(page.html());
+  file.write(text);
+  interrupted.check();
   file.commit();
 }
 

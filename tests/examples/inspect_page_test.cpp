@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // rwkv inspect --html, as a user runs it and as a browser shows it.
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "examples/program.hpp"
@@ -217,6 +218,22 @@ TEST_CASE("wrong usage and what cannot be shown are told, and no file is left") 
   CHECK(program(html + model.path()).status == 0);  // a finished page takes its place
   CHECK(read_file(out).starts_with("<!doctype html>"));
   CHECK(folder.n_files() == 1);
+}
+
+TEST_CASE("a signal while a page is written leaves it whole or not at all") {
+  const ByteModel model(rwkv::Generation::v7);
+  const TemporaryFolder folder;
+  const std::string out = folder / "out.html";
+  // The text comes when it is known that the page can be written; the next temporary file is the page's.
+  const std::string wait = "while kill -0 $! && set -- " + out + ".partial-* && [ ! -e $1 ]; do :; done 2>/dev/null; ";
+  const Result result =
+      shell("{ sleep 1; yes | head -c 2000; } | " + std::string(RWKV_PROGRAM) + " inspect --html " + out + " " +
+            model.path() + " --prompt-file - & sleep 0.9; " + wait + "kill -TERM $!; wait $!");
+  const bool is_written = result.status == 0;
+  CAPTURE(result.status);
+  CHECK((is_written || result.status == 128 + SIGTERM));
+  CHECK(std::filesystem::exists(out) == is_written);
+  CHECK(folder.n_files() == (is_written ? 1 : 0));
 }
 
 TEST_CASE("Ctrl-C ends the reading, and no file is left") {
