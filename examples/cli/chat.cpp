@@ -49,7 +49,7 @@ struct ChatCommand {
   std::optional<std::uint64_t> seed;
 
   void run() const;
-  [[nodiscard]] rwkv::ChatTemplate form(const rwkv::Checkpoint& checkpoint) const;
+  [[nodiscard]] rwkv::ChatTemplate form(const rwkv::Checkpoint& checkpoint, const rwkv::Tokenizer& text) const;
 };
 
 std::string n_turns(const Conversation& chat) {
@@ -59,18 +59,27 @@ std::string n_turns(const Conversation& chat) {
 
 void tell(const std::string& text) { std::cerr << text << std::flush; }
 
+/// For models that tell none. Those that were trained on conversations have the vocabulary of RWKV World, of 65
+/// thousand tokens, or that of the Pile (GPT-NeoX 20B); others go on with what is said.
+const rwkv::ChatTemplate& default_form(const rwkv::Tokenizer& text) {
+  constexpr rwkv::Index pile_size = 50277;
+  const bool is_world = text.kind() == rwkv::WorldTokenizer::kind && text.n_vocab() / 1000 == 65;
+  const bool is_pile = text.kind() == rwkv::BpeTokenizer::kind && text.n_vocab() == pile_size;
+  return rwkv::chat_template(is_world || is_pile ? "world" : "text");
+}
+
 /// The name of a template, a file of one, or what the checkpoint says.
-rwkv::ChatTemplate ChatCommand::form(const rwkv::Checkpoint& checkpoint) const {
+rwkv::ChatTemplate ChatCommand::form(const rwkv::Checkpoint& checkpoint, const rwkv::Tokenizer& text) const {
   if (form_name.ends_with(".json")) return rwkv::load_chat_template(form_name);
   if (!form_name.empty()) return rwkv::chat_template(form_name);
-  if (model.model.empty()) return rwkv::chat_template("text");  // the demo model tells tales
   const auto stored = checkpoint.metadata().find(std::string(rwkv::chat_template_key));
-  if (stored == checkpoint.metadata().end()) return rwkv::chat_template("world");
+  if (stored == checkpoint.metadata().end()) return default_form(text);
   try {
     return rwkv::recognised_chat_template(stored->second, model.model);
   } catch (const rwkv::UnsupportedError& error) {
-    tell("rwkv: " + rwkv::printable(error.what()) + " Using world.\n");
-    return rwkv::chat_template("world");
+    const rwkv::ChatTemplate& used = default_form(text);
+    tell("rwkv: " + rwkv::printable(error.what()) + " Using " + used.name + ".\n");
+    return used;
   }
 }
 
@@ -135,6 +144,7 @@ private:
   LineReader reader_;
   bool is_thought_ = false;                     // what was shown last
   std::string last_shown_{};                    // its last character
+  bool is_empty_ = true;                        // the last answer, but for thoughts and white space
   double seconds_ = 0;                          // of the last answer
   const InterruptFlag* interrupted_ = nullptr;  // of what runs
   int stopped_by_ = 0;                          // what ran last: a signal
@@ -233,6 +243,7 @@ void Chat::answer(rwkv::FunctionRef<bool(Conversation::OnText)> work) {
   const auto started = std::chrono::steady_clock::now();
   is_thought_ = false;
   last_shown_.clear();
+  is_empty_ = true;
   if (constraint_) constraint_->reset();
   const bool is_answered = interruptibly([&] {
     return work([&](const rwkv::AnswerStream::Piece& piece) {
@@ -245,6 +256,7 @@ void Chat::answer(rwkv::FunctionRef<bool(Conversation::OnText)> work) {
   seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   if (!is_answered) return tell("Stopped before the answer; nothing was said.\n");
   if (stopped_by_ != 0) return tell("(stopped)\n");
+  if (is_empty_ && !is_quiet_) tell("The answer is empty; another --template may fit the model.\n");
   if (grammar_) check_whole(*grammar_, chat_.last());
 }
 
@@ -259,6 +271,7 @@ void Chat::show(const rwkv::AnswerStream::Piece& piece) {
   };
   show_part(piece.thought, true);
   show_part(piece.answer, false);
+  is_empty_ = is_empty_ && piece.answer.find_first_not_of(" \t\r\n") == std::string::npos;
   flush();
 }
 
@@ -372,7 +385,7 @@ void ChatCommand::run() const {
   const rwkv::SessionOptions options{.max_bytes = memory_mb << 20};
   rwkv::Session session(weights, text, workspace, options, sampling, used_seed);
   if (!state.empty()) session.begin_from(rwkv::load_state(weights, state, {.verify_checksums = model.verify}));
-  Conversation conversation(std::move(session), form(checkpoint));
+  Conversation conversation(std::move(session), form(checkpoint, text));
   if (!conversation.form().opening.empty() && rules) {
     throw rwkv::ArgumentError({.item = "--template " + conversation.form().name,
                                .problem = "a grammar is for answers, and these begin with thoughts",
@@ -400,7 +413,8 @@ void add_chat(CLI::App& program) {
   for (const rwkv::ChatTemplate& each : rwkv::chat_templates()) names += (names.empty() ? "" : ", ") + each.name;
   app.add_option("--template", command->form_name,
                  "How turns are written: " + names +
-                     ", or a .json file of your own; default: what the model's file says (GGUF), or else world")
+                     ", or a .json file of your own; default: what the model's file says (GGUF), or else world with "
+                     "the vocabulary of RWKV World or of the Pile, and text with any other")
       ->check(file_name);
   auto* const system = app.add_option("--system", command->system, "What the chat begins with");
   auto* const state = app.add_option("--state", command->state, state_in_help)->check(file_name);

@@ -17,6 +17,7 @@ using rwkv_test::fixture;
 using rwkv_test::program;
 using rwkv_test::read_file;
 using rwkv_test::Result;
+using rwkv_test::shared_file;
 using rwkv_test::shell;
 using rwkv_test::TemporaryFile;
 using rwkv_test::Terminal;
@@ -25,13 +26,14 @@ using rwkv_test::write_file;
 namespace {
 
 const std::string model_path = fixture("../../examples/models/fairy-tales-v7.safetensors");
-const std::string chat = "chat -m " + model_path + " --temperature 0 -n 12 ";
+const std::string chat = "chat -m " + model_path + " --temperature 0 -n 12 ", in_world = "--template world ";
 
-/// Runs a chat whose input is these lines.
+/// Runs a chat whose input is these lines, in the template world unless the arguments name another.
 Result run(const std::string& lines, const std::string& arguments = "") {
   const TemporaryFile input(".txt");
   write_file(input.path(), lines);
-  return shell(std::string(RWKV_PROGRAM) + " " + chat + arguments + " <" + input.path());
+  const std::string form = arguments.find("--template") == std::string::npos ? in_world : "";
+  return shell(std::string(RWKV_PROGRAM) + " " + chat + form + arguments + " <" + input.path());
 }
 
 /// What the model answers to each of these turns, after the library alone.
@@ -129,7 +131,7 @@ TEST_CASE("a new beginning can be taken back, but not the first") {
   REQUIRE(kept != std::string::npos);
   bytes[bytes.find(':', kept) + 1] = '9';
   write_file(file.path(), bytes);
-  check_error(chat + "--load " + file.path() + " </dev/null", 1, "a change keeps turns that are not there");
+  check_error(chat + in_world + "--load " + file.path() + " </dev/null", 1, "a change keeps turns that are not there");
 }
 
 TEST_CASE("branches are chats that begin alike") {
@@ -244,6 +246,35 @@ TEST_CASE("every answer fits a grammar") {
   check_error(chat + "--template think --json </dev/null", wrong_usage, "--template think: a grammar is for answers");
 }
 
+TEST_CASE("without a template of its own a model has that of its vocabulary, and an empty answer is told") {
+  const auto say = [&](Index n_vocab, const std::string& tokenizer, const std::string& arguments) {
+    Config config{Generation::v4, 1, 8, 8, 8, 0, 0, n_vocab};
+    const TemporaryFile file(".safetensors");
+    write_safetensors(synthetic(config, DType::f32, 1), file.path());
+    return shell("echo one | " + std::string(RWKV_PROGRAM) + " chat --temperature 0 -n 8 -m " + file.path() +
+                 tokenizer + arguments);
+  };
+  const std::string start = "echo Once upon a time | " + std::string(RWKV_PROGRAM) + " " + chat;
+  const Result tales = shell(start);
+  CHECK(tales.status == 0);
+  CHECK(tales.out.size() > 10);
+  CHECK(tales.err.empty());
+  CHECK(tales.out == shell(start + "--template text").out);
+  CHECK(tales.out != shell(start + "--template world").out);
+  const std::string silent = "echo one | " + std::string(RWKV_PROGRAM) + " chat -n 0";
+  CHECK(shell(silent).status == 0);
+  CHECK(shell(silent).err == "The answer is empty; another --template may fit the model.\n");
+  CHECK(shell(silent + " --quiet").err.empty());
+  RWKV_NEEDS_SHARED();
+  for (const auto& each : {std::pair{65536, "rwkv_vocab_v20230424.txt"}, std::pair{50304, "20B_tokenizer.json"}}) {
+    const std::string tokenizer = " --tokenizer " + shared_file("testdata/tokenizers/" + std::string(each.second));
+    const Result known = say(each.first, tokenizer, "");
+    CHECK(known.status == 0);
+    CHECK(known.out == say(each.first, tokenizer, " --template world").out);
+    CHECK(known.out != say(each.first, tokenizer, " --template text").out);
+  }
+}
+
 TEST_CASE("a template of one's own") {
   const TemporaryFile file(".json");
   write_file(file.path(), R"({"user": "{text}", "name": "mine"})");
@@ -271,8 +302,8 @@ TEST_CASE("the template that a GGUF file names is used, and one of other models 
   CHECK(say(thinking, " --show-thinking").out != say("rwkv-world", "").out);
   const Result other = say("<|im_start|>", "");
   CHECK(other.err.find("chat template: is none of RWKV") != std::string::npos);
-  CHECK(other.err.find("Using world.\n") != std::string::npos);
-  CHECK(other.out == say("rwkv-world", "").out);
+  CHECK(other.err.find("Using text.\n") != std::string::npos);
+  CHECK(other.out == say("", " --template text").out);
 }
 
 TEST_CASE("a closed pipe ends the chat as it ends other programs") {
@@ -299,7 +330,7 @@ TEST_CASE("in a pipe an interrupt ends the program with 130: while it waits, and
 
 TEST_CASE("in a terminal lines are edited, and the end of the input ends the chat") {
   const auto expected = answers({"one", "two", "wonderful", "several\nlines"});
-  Terminal terminal(chat);
+  Terminal terminal(chat + in_world);
   CHECK(terminal.until_prompt().find("/help lists the commands") != std::string::npos);
   terminal.type("one\r");
   CHECK(terminal.until_prompt().find(on_terminal(expected[0])) != std::string::npos);
@@ -345,7 +376,7 @@ TEST_CASE("Ctrl-C stops an answer and keeps the chat, and at the prompt ends it 
 }
 
 TEST_CASE("a signal that ends the program leaves the terminal as it was") {
-  Terminal terminal(chat);
+  Terminal terminal(chat + in_world);
   terminal.until_prompt();
   terminal.signal(SIGTERM);
   CHECK(terminal.status() == 128 + SIGTERM);
