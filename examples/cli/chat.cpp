@@ -2,6 +2,7 @@
 // rwkv chat: a conversation.
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <filesystem>
@@ -184,6 +185,10 @@ bool Chat::handle(const std::string& line) {
   const std::size_t space = std::min(line.find(' '), line.size());
   const std::string command = line.substr(1, space - 1);
   const std::string argument = rwkv::cleaned(line.substr(space), rwkv::TextCleaning::single_lines);
+  constexpr std::string_view alone[] = {"quit", "exit", "help", "undo", "redo", "retry", "stats"};
+  if (!argument.empty() && std::ranges::find(alone, command) != std::end(alone)) {
+    throw rwkv::ArgumentError({.item = "/" + command, .problem = "takes no argument"});
+  }
   if (command == "quit" || command == "exit") return false;
   if (command == "help") {
     tell(help_text);

@@ -204,7 +204,10 @@ TEST_CASE("a mistake in a command is told, the chat goes on, and the exit status
                            {"/params temperature=x", "expected name=number"},
                            {"/params speed=1", "there is no 'speed'"},
                            {"/params temperature=-1", "option temperature"},
-                           {"/params top_p=2", "option top_p"}}) {
+                           {"/params top_p=2", "option top_p"},
+                           {"/undo 3", "/undo: takes no argument"},
+                           {"/help me", "/help: takes no argument"},
+                           {"/quit now", "/quit: takes no argument"}}) {
     const char *const command = each.first, *const phrase = each.second;
     CAPTURE(command);
     const Result result = run(std::string(command) + "\none\n");
