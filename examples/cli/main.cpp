@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The program `rwkv`.
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -169,6 +170,41 @@ int report(std::string_view message) {
   return exit_error;
 }
 
+std::string commands_of(CLI::App& program) {
+  std::string names;
+  for (const CLI::App* command : program.get_subcommands({}))
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  return names;
+}
+
+/// What is on the command line, with `help` and the commands behind it turned into their --help.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> result(argv + std::min(argc, 1), argv + argc);
+  if (result.empty() || result.front() != "help") return result;
+  result.erase(result.begin());
+  result.emplace_back("--help");
+  return result;
+}
+
+/// Throws ArgumentError if a word where a command must stand is none. (CLI11 would tell of all words.)
+void check_commands(CLI::App& program, const std::vector<std::string>& words) {
+  CLI::App* app = &program;
+  std::string path = "rwkv";
+  for (const std::string& word : words) {
+    const std::vector<CLI::App*> commands = app->get_subcommands({});
+    if (commands.empty() || word.starts_with('-')) return;
+    const auto found = std::ranges::find(commands, word, [](const CLI::App* each) { return each->get_name(); });
+    if (found == commands.end()) {
+      throw rwkv::ArgumentError({.item = "command " + rwkv::in_quotes(word),
+                                 .problem = "is unknown",
+                                 .expected = "one of " + commands_of(*app),
+                                 .hint = "See " + path + " --help."});
+    }
+    app = *found;
+    path += " " + word;
+  }
+}
+
 int run(int argc, char** argv) {
   CLI::App program("Runs RWKV language models on this computer's processor.", "rwkv");
   program.set_version_flag("--version", std::to_string(RWKV_VERSION_MAJOR) + "." + std::to_string(RWKV_VERSION_MINOR) +
@@ -183,8 +219,11 @@ int run(int argc, char** argv) {
   cli::add_chat(program);
   cli::add_embed(program);
   cli::add_eval(program);
+  std::vector<std::string> words = arguments(argc, argv);
+  check_commands(program, words);
+  std::ranges::reverse(words);  // as CLI11 takes them
   try {
-    program.parse(argc, argv);
+    program.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
     std::string command = "rwkv";
@@ -193,11 +232,7 @@ int run(int argc, char** argv) {
     return exit_usage;
   }
   if (program.get_subcommands().empty()) {
-    std::string names;
-    for (const CLI::App* command : program.get_subcommands({})) {
-      names += (names.empty() ? "" : ", ") + command->get_name();
-    }
-    report("a command is missing, one of " + names + " (see rwkv --help)");
+    report("a command is missing, one of " + commands_of(program) + " (see rwkv --help)");
     return exit_usage;
   }
   cli::flush();

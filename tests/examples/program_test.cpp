@@ -122,7 +122,11 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
   const std::string out = "--out " + unwritten.path();
   constexpr int wrong_usage = 2, error = 1;
   check_error("", wrong_usage, "a command is missing");
-  check_error("fly", wrong_usage, "fly");
+  for (const std::string rest : {"", " -p x", " --help"}) {
+    check_error("generat" + rest, wrong_usage, "command 'generat': is unknown: expected one of generate, logits, ");
+  }
+  check_error("help generat", wrong_usage, "command 'generat': is unknown");
+  check_error("eval perplexit text.txt", wrong_usage, "'perplexit': is unknown: expected one of perplexity, lambada, ");
   check_error("generate --bogus", wrong_usage, "--bogus");
   check_error("generate -m " + model.path() + " -n -5", wrong_usage,
               "--n-tokens: must be a number from 0 to 999999999, not '-5'");
@@ -166,7 +170,12 @@ TEST_CASE("mistakes give one line and the exit status of the kind of mistake") {
 }
 
 TEST_CASE("help and version are no mistakes") {
-  CHECK(program("--help").status == 0);
+  const Result all = program("--help");
+  CHECK(all.status == 0);
+  CHECK(all.out.find("generate") != std::string::npos);
+  CHECK(program("help").out == all.out);
+  CHECK(program("help").status == 0);
+  CHECK(program("help eval merge").out == program("eval merge --help").out);
   const std::string help = program("generate --help").out;
   CHECK(help.find("--temperature") != std::string::npos);
   CHECK(help.find("{false}") == std::string::npos);
