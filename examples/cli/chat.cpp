@@ -7,7 +7,6 @@
 #include <chrono>
 #include <filesystem>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <random>
 
@@ -44,7 +43,7 @@ struct ChatCommand {
   std::vector<std::string> stops;
   bool shows_thoughts = false;
   GrammarOptions grammar;
-  rwkv::StateForm saved_form = rwkv::StateForm::f32;
+  std::string saved_form = "f32";
   rwkv::SamplerOptions sampling{
       .top_p = 0.3, .presence_penalty = 0.5, .frequency_penalty = 0.5};  // of API_DEMO_CHAT.py
   std::optional<std::uint64_t> seed;
@@ -56,6 +55,14 @@ struct ChatCommand {
 std::string n_turns(const Conversation& chat) {
   const std::size_t n = chat.turns().size();
   return std::to_string(n) + (n == 1 ? " turn" : " turns");
+}
+
+/// Of the name that --save-as takes.
+std::optional<rwkv::StateForm> state_form(std::string_view name) {
+  if (name == "f32") return rwkv::StateForm::f32;
+  if (name == "f16") return rwkv::StateForm::f16;
+  if (name == "q8") return rwkv::StateForm::q8;
+  return std::nullopt;
 }
 
 void tell(const std::string& text) { std::cerr << text << std::flush; }
@@ -97,7 +104,7 @@ public:
         seed_(seed),
         load_(std::move(load)),
         grammar_(std::move(grammar)),
-        saved_form_(command.saved_form),
+        saved_form_(state_form(command.saved_form).value()),
         shows_thoughts_(command.shows_thoughts || ::isatty(STDOUT_FILENO) != 0),
         is_quiet_(command.model.quiet) {
     if (grammar_) options_.constraint = &constraint_.emplace(*grammar_, chat_.session().tokenizer());
@@ -428,8 +435,9 @@ void add_chat(CLI::App& program) {
       ->excludes(system)
       ->excludes(state);
   app.add_option("--save-as", command->saved_form, "How /save writes States: f32 exact, f16 half as large, q8 a third")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, rwkv::StateForm>{
-          {"f32", rwkv::StateForm::f32}, {"f16", rwkv::StateForm::f16}, {"q8", rwkv::StateForm::q8}}))
+      ->check([](const std::string& name) {
+        return state_form(name) ? std::string() : "must be f32, f16 or q8, not " + rwkv::in_quotes(name);
+      })
       ->option_text("f32|f16|q8");
   app.add_option("-n,--n-tokens", command->n_tokens, "Tokens of an answer at most")
       ->check(count)

@@ -170,7 +170,9 @@ TEST_CASE("chats are saved in short forms") {
   CHECK(run("two\n", "--load " + half.path()).out == all[1]);
   CHECK(run("/retry\n", "--load " + short_one.path()).out == all[0]);
   constexpr int wrong_usage = 2;
-  check_error(chat + "--save-as q4 </dev/null", wrong_usage, "--save-as");
+  for (const std::string name : {"q4", "1", "F32", "''"}) {
+    check_error(chat + "--save-as " + name + " </dev/null", wrong_usage, "--save-as: must be f32, f16 or q8, not '");
+  }
 }
 
 TEST_CASE("a file that is no chat is not replaced by one") {
