@@ -31,6 +31,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--eigen", default="/usr/include/eigen3", help="folder of Eigen, for the sources of the library")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -39,7 +40,7 @@ def main():
     results = {"headers": measure(options.compiler, options.runs, [], hello),
                "compiled": measure(options.compiler, options.runs, ["-DRWKV_COMPILED"], hello)}
     for source in sorted((ROOT / "cmake" / "compiled").glob("*.cpp")):
-        flags = ["-DRWKV_COMPILED", "-DRWKV_DEFINITIONS=1"]
+        flags = ["-DRWKV_COMPILED", "-DRWKV_DEFINITIONS=1", f"-I{options.eigen}"]
         results[f"library/{source.stem}"] = measure(options.compiler, 1, flags, source)
     if options.json:
         print(json.dumps({"compiler": options.compiler, **results}, indent=2))
